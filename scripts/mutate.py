@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+"""Seeded mistakes: proves that the tests can fail.
+
+Each mistake is one small change of the code that breaks one rule; the tests named with it must
+turn red. The lists are ``tests/mutants/*.toml``, one file per floor or theme:
+
+    [[mutant]]
+    id = "merge-newest-row-wins"        # unique over all lists; for --only and the report
+    rule = "OVL-6"                      # the rule that it breaks
+    file = "usr_nb/overlay/merge.py"    # relative to the checkout
+    find = "text as it stands"          # must occur exactly once in the file; may span lines
+    replace = "text of the mistake"     # the file must still compile
+    tests = [                           # any of these must fail (one is enough):
+      "tests/overlay/test_merge.py::test_OVL_6_columns_are_merged_one_by_one",  # a node id or path
+      "-k OVL_6",                                                               # or -k EXPRESSION
+    ]
+    timeout = 60                        # optional, seconds; a run that hangs counts as caught
+    why = "what would go wrong"         # optional, shown when it survives
+
+The tree is copied to a temporary folder (one copy per job); the checkout itself is never
+touched. First the listed tests run there without any mistake and must pass. Then one mistake at
+a time is applied, its tests run with ``-x -q -p no:cacheprovider``, and the file is put back.
+
+    caught     a listed test failed (or hung)
+    SURVIVED   they all passed: the rule has no test that can fail
+    BROKEN     nothing was proven: `find` not there once, no such test, code that cannot be imported
+
+Exit code 1 if any survived or is broken. Mistakes that `--budget` left no time for are named as
+left out. The last line reads ``N passed, M failed``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+NOT_COPIED = shutil.ignore_patterns(
+    ".git", ".venv*", "node_modules", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info"
+)
+# At the top of the checkout only: a package may well hold a folder of such a name.
+NOT_COPIED_FROM_TOP = {"demo", "build", "dist"}
+FIELDS = {"id", "rule", "file", "find", "replace", "tests"}
+OPTIONAL = {"timeout", "why"}
+TIMEOUT = 120.0
+# pytest's exit codes that say something other than "a test failed".
+PASSED, FAILED, NO_TESTS = 0, 1, 5
+
+
+class ListError(Exception):
+    """A list of mistakes is malformed."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    id: str
+    rule: str
+    file: str
+    find: str
+    replace: str
+    tests: tuple[str, ...]
+    timeout: float = TIMEOUT
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    mutant: Mutant
+    outcome: str  # "caught" | "SURVIVED" | "BROKEN"
+    detail: str
+    seconds: float
+
+
+def read_lists(root: Path) -> list[Mutant]:
+    """Read all mistakes in the order of files and entries; raise ListError on a malformed one."""
+    mutants: list[Mutant] = []
+    for path in sorted((root / "tests/mutants").glob("*.toml")):
+        try:
+            doc = tomllib.loads(path.read_text("utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise ListError(f"{path.name}: {error}") from error
+        if set(doc) - {"mutant"}:
+            raise ListError(f"{path.name}: unknown table {sorted(set(doc) - {'mutant'})}")
+        mutants += [_mutant(path.name, n, e) for n, e in enumerate(doc.get("mutant", []), 1)]
+    ids = [m.id for m in mutants]
+    if twice := sorted({i for i in ids if ids.count(i) > 1}):
+        raise ListError(f"ids used twice: {', '.join(twice)}")
+    return mutants
+
+
+def _mutant(source: str, number: int, entry: dict[str, object]) -> Mutant:
+    place = f"{source}, mutant {number} ({entry.get('id', 'no id')})"
+    if missing := FIELDS - set(entry):
+        raise ListError(f"{place}: missing {', '.join(sorted(missing))}")
+    if unknown := set(entry) - FIELDS - OPTIONAL:
+        raise ListError(f"{place}: unknown {', '.join(sorted(unknown))}")
+    tests = entry["tests"]
+    if not isinstance(tests, list) or not tests or not all(isinstance(t, str) for t in tests):
+        raise ListError(f"{place}: tests must be a list of at least one text")
+    for name in ("id", "rule", "file", "find", "replace"):
+        if not isinstance(entry[name], str):
+            raise ListError(f"{place}: {name} must be text")
+    if entry["find"] == entry["replace"] or not entry["find"]:
+        raise ListError(f"{place}: find and replace must differ, and find must not be empty")
+    path = Path(str(entry["file"]))
+    if path.is_absolute() or ".." in path.parts:
+        raise ListError(f"{place}: file must lie in the checkout")
+    return Mutant(**{**entry, "tests": tuple(tests)})  # type: ignore[arg-type]
+
+
+def copy_tree(root: Path, to: Path) -> Path:
+    def ignore(folder: str, names: list[str]) -> set[str]:
+        top = NOT_COPIED_FROM_TOP & set(names) if Path(folder) == root else set()
+        return NOT_COPIED(folder, names) | top
+
+    shutil.copytree(root, to, ignore=ignore, symlinks=True)
+    return to
+
+
+def runs_of(tests: Iterable[str]) -> list[list[str]]:
+    """Turn a `tests` list into pytest's arguments: one run for all node ids, one per -k."""
+    nodes, runs = [], []
+    for test in dict.fromkeys(tests):
+        if test.startswith("-k"):
+            runs.append(["tests", "-k", test.removeprefix("-k").strip().strip("\"'")])
+        else:
+            nodes.append(test)
+    return ([nodes] if nodes else []) + runs
+
+
+def pytest(tree: Path, arguments: Sequence[str], timeout: float) -> tuple[int | None, str]:
+    """Run pytest in a copy; None as the exit code is a timeout."""
+    env = os.environ | {
+        # The copy's package and tests, also in processes that tests start.
+        "PYTHONPATH": str(tree),
+        # A mistake of equal length within the second would leave stale bytecode behind.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments]
+    process = subprocess.Popen(
+        command,
+        cwd=tree,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        # The whole group: a hanging test may have started processes of its own.
+        os.killpg(process.pid, 9)
+        output, _ = process.communicate()
+        return None, output
+    return process.returncode, output
+
+
+def _tail(output: str, lines: int = 12) -> str:
+    return "\n".join("    " + line for line in output.strip().splitlines()[-lines:])
+
+
+def check_baseline(tree: Path, mutants: Sequence[Mutant]) -> str | None:
+    """Run every listed test without a mistake; return what is wrong, or None."""
+    wait = max(600.0, *(m.timeout for m in mutants))
+    for arguments in runs_of(t for m in mutants for t in m.tests):
+        code, output = pytest(tree, arguments, wait)
+        if code != PASSED:
+            what = "timed out" if code is None else f"exit code {code}"
+            shown = " ".join(arguments[:6]) + (" ..." if len(arguments) > 6 else "")
+            return (
+                f"the listed tests do not pass without a mistake ({what}): {shown}\n{_tail(output)}"
+            )
+    return None
+
+
+def try_mutant(tree: Path, mutant: Mutant) -> Verdict:
+    """Apply one mistake in the copy, run its tests, put the file back."""
+    start = time.monotonic()
+
+    def verdict(outcome: str, detail: str) -> Verdict:
+        return Verdict(mutant, outcome, detail, time.monotonic() - start)
+
+    path = tree / mutant.file
+    if not path.is_file():
+        return verdict("BROKEN", f"no such file: {mutant.file}")
+    original = path.read_text("utf-8")
+    if (count := original.count(mutant.find)) != 1:
+        return verdict("BROKEN", f"`find` occurs {count} times in {mutant.file}, not once")
+    changed = original.replace(mutant.find, mutant.replace)
+    if path.suffix == ".py":
+        try:
+            ast.parse(changed)
+        except SyntaxError as error:
+            return verdict("BROKEN", f"the mistake does not compile: {error}")
+    path.write_text(changed, "utf-8")
+    try:
+        return verdict(*_judge(tree, mutant))
+    finally:
+        path.write_text(original, "utf-8")
+
+
+def _judge(tree: Path, mutant: Mutant) -> tuple[str, str]:
+    for arguments in runs_of(mutant.tests):
+        code, output = pytest(tree, arguments, mutant.timeout)
+        if code is None:
+            return "caught", f"hung for {mutant.timeout:g} s"
+        if code == FAILED:
+            failed = [ln for ln in output.splitlines() if ln.startswith(("FAILED", "ERROR"))]
+            return "caught", failed[0].split(" - ")[0] if failed else "a test failed"
+        if code == NO_TESTS:
+            return "BROKEN", f"no test matches {' '.join(arguments)}"
+        if code != PASSED:
+            return "BROKEN", f"pytest could not run (exit code {code})\n{_tail(output)}"
+    return "SURVIVED", mutant.why or "no listed test noticed"
+
+
+def run_all(
+    root: Path, mutants: Sequence[Mutant], *, jobs: int, budget: float | None
+) -> tuple[list[Verdict], list[Mutant]]:
+    """Try the mistakes on `jobs` copies at once; return verdicts and what the budget left out."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="usr-mutants-") as folder:
+        copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
+        trees = [copy_tree(root, Path(folder) / f"copy{n}") for n in range(jobs)]
+        for tree in trees:
+            copies.put(tree)
+        if problem := check_baseline(trees[0], mutants):
+            raise ListError(problem)
+        print(f"mutants: baseline passes, {time.monotonic() - start:.0f} s", flush=True)
+        printing = threading.Lock()
+
+        def one(mutant: Mutant) -> Verdict | None:
+            if budget is not None and time.monotonic() - start > budget:
+                return None
+            tree = copies.get()
+            try:
+                verdict = try_mutant(tree, mutant)
+            finally:
+                copies.put(tree)
+            with printing:
+                print(
+                    f"{verdict.outcome:8} {mutant.id} [{mutant.rule}] {verdict.seconds:.1f} s: "
+                    f"{verdict.detail}",
+                    flush=True,
+                )
+            return verdict
+
+        with ThreadPoolExecutor(jobs) as pool:
+            results = list(pool.map(one, mutants))
+    left_out = [m for m, r in zip(mutants, results, strict=True) if r is None]
+    return [r for r in results if r is not None], left_out
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Apply seeded mistakes; each must be caught.")
+    parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this one")
+    parser.add_argument("--jobs", type=int, default=1, help="copies to work in at once")
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="start none after that")
+    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[1])
+    parser.add_argument("--list", action="store_true", help="print the mistakes and stop")
+    options = parser.parse_args(argv)
+    try:
+        mutants = read_lists(options.root)
+        if unknown := set(options.only) - {m.id for m in mutants}:
+            raise ListError(f"no mutant of that id: {', '.join(sorted(unknown))}")
+        mutants = [m for m in mutants if not options.only or m.id in options.only]
+        if not mutants:
+            raise ListError("there is no mutant in tests/mutants/*.toml")
+        if options.list:
+            print(*(f"{m.id} [{m.rule}] {m.file}" for m in mutants), sep="\n")
+            return 0
+        verdicts, left_out = run_all(
+            options.root.resolve(), mutants, jobs=max(1, options.jobs), budget=options.budget
+        )
+    except ListError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1
+    return report(verdicts, left_out)
+
+
+def report(verdicts: Sequence[Verdict], left_out: Sequence[Mutant]) -> int:
+    """Print the summary and return the exit code."""
+    bad = [v for v in verdicts if v.outcome != "caught"]
+    if bad:
+        print("\nNot caught:")
+        for v in bad:
+            print(f"  {v.outcome} {v.mutant.id} [{v.mutant.rule}] in {v.mutant.file}: {v.detail}")
+    if left_out:
+        names = ", ".join(m.id for m in left_out)
+        print(f"\nmutants: the budget left out {len(left_out)} (make mutants runs all): {names}")
+    print(f"{len(verdicts) - len(bad)} passed, {len(bad)} failed")
+    return 1 if bad or not verdicts else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,96 @@
+"""usr_nb: a store for DNA, RNA and protein sequences in plain files.
+
+The names below are the public API. They are imported when they are first used, so that
+``import usr_nb`` stays fast and loads no notebook or command-line package.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from usr_nb._version import __version__
+
+_NAMES: dict[str, str] = {
+    "Dataset": "usr_nb.dataset.core",
+    "AddSequencesResult": "usr_nb.dataset.ingest",
+    "DatasetInfo": "usr_nb.dataset.info",
+    "OverlayInfo": "usr_nb.dataset.info",
+    "Manifest": "usr_nb.dataset.info",
+    "register_namespace": "usr_nb.dataset.registration",
+    "init_root": "usr_nb.dataset.registration",
+    "load_registry": "usr_nb.dataset.listing",
+    "list_datasets": "usr_nb.dataset.listing",
+    "parse_columns_spec": "usr_nb.contract.registry",
+    "compute_id": "usr_nb.contract.essentials",
+    "normalize_sequence": "usr_nb.contract.essentials",
+    "validate_bio_type": "usr_nb.contract.essentials",
+    "validate_alphabet": "usr_nb.contract.essentials",
+    "ARROW_SCHEMA": "usr_nb.contract.essentials",
+    "REQUIRED_COLUMNS": "usr_nb.contract.essentials",
+    "SCHEMA_VERSION": "usr_nb.contract.essentials",
+    "ID_HASH_SPEC": "usr_nb.contract.essentials",
+    "USR_EVENT_VERSION": "usr_nb.contract.events",
+    "Fingerprint": "usr_nb.contract.events",
+    **dict.fromkeys(
+        (
+            "SequencesError",
+            "ValidationError",
+            "SchemaError",
+            "AlphabetError",
+            "NamespaceError",
+            "DuplicateIDError",
+            "DatasetNotFound",
+            "AlreadyExists",
+            "RecordNotFound",
+            "PathNotFound",
+            "StorageError",
+            "ViewExpired",
+            "LockTimeout",
+            "ConcurrentWriteError",
+            "ConflictError",
+            "StalePlanError",
+            "RemoteConfigError",
+            "RemoteUnavailableError",
+            "TransferError",
+            "VerificationError",
+            "UserAbort",
+        ),
+        "usr_nb.errors",
+    ),
+}
+
+__all__ = [*_NAMES, "__version__"]  # noqa: PLE0604 - every entry is a str
+
+if TYPE_CHECKING:
+    from usr_nb.contract.essentials import (
+        ARROW_SCHEMA,
+        ID_HASH_SPEC,
+        REQUIRED_COLUMNS,
+        SCHEMA_VERSION,
+        compute_id,
+        normalize_sequence,
+        validate_alphabet,
+        validate_bio_type,
+    )
+    from usr_nb.contract.events import USR_EVENT_VERSION, Fingerprint
+    from usr_nb.contract.registry import parse_columns_spec
+    from usr_nb.dataset.core import Dataset
+    from usr_nb.dataset.info import DatasetInfo, Manifest, OverlayInfo
+    from usr_nb.dataset.ingest import AddSequencesResult
+    from usr_nb.dataset.listing import list_datasets, load_registry
+    from usr_nb.dataset.registration import init_root, register_namespace
+    from usr_nb.errors import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    module = _NAMES.get(name)
+    if module is None:
+        raise AttributeError(f"module 'usr_nb' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

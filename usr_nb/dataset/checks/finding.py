@@ -1,0 +1,76 @@
+"""What a check reports, and what it looks at."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import pyarrow as pa
+
+from usr_nb.contract.registry import Registry
+from usr_nb.overlay.merge import Merged
+from usr_nb.errors import StorageError
+from usr_nb.storage.layout import ARTIFACTS, Layout
+from usr_nb.storage.parquet import open_parquet, reading
+from usr_nb.storage.view import View
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found: how bad, which rule, where, what, and what to do."""
+
+    severity: Severity
+    rule: str
+    place: str
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The instant that is checked."""
+
+    layout: Layout
+    view: View
+    registry: Registry
+    frozen: dict[str, Registry]
+    mode: str
+    merged: Merged
+
+    @cached_property
+    def dropped(self) -> list[pa.ChunkedArray]:
+        """The ids that dedupe and drop-deleted removed, by file of ``_artifacts/``."""
+        found = []
+        folder = self.layout.dir / ARTIFACTS
+        for path in sorted(folder.glob("dropped-*.parquet")) if folder.is_dir() else ():
+            with contextlib.suppress(StorageError, FileNotFoundError), reading(path):
+                with open_parquet(path) as file:
+                    found.append(file.read(columns=["id"]).column(0).cast(pa.string()))
+        return found
+
+
+def accepts_hash(scope: Scope, namespace: str, full: str | None, contract: str | None) -> str | None:
+    """Return None if a file's registry stamps fit the mode, else why not (REG-9)."""
+    against = scope.mode.removeprefix("namespace-")
+    registries = [] if against == "frozen" else [scope.registry]
+    registries += list(scope.frozen.values()) if against != "current" else []
+    by_namespace = contract is not None and any(
+        r.accepts_contract(namespace, contract) for r in registries
+    )
+    if scope.mode.startswith("namespace-"):
+        if contract is None:
+            known = any(namespace in r for r in registries)
+            return None if known else f"namespace '{namespace}' is in no {against} registry"
+        return None if by_namespace else f"its namespace contract is in no {against} registry"
+    if full in {r.hash for r in registries}:
+        return None
+    if by_namespace:
+        return (
+            f"its registry hash is not the {against} one, but the columns of "
+            f"'{namespace}' are: mode namespace-{against} passes"
+        )
+    return f"its registry hash {str(full)[:12]} is not known in mode {scope.mode}"

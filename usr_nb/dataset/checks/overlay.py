@@ -1,0 +1,107 @@
+"""Overlay files: metadata, keys, types, registry stamps, orphans (OVL, REG-9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from usr_nb.contract.names import STATE_NS, TOMBSTONE_NS
+from usr_nb.contract.types import same_type
+from usr_nb.dataset.checks.finding import Finding, Scope, accepts_hash
+from usr_nb.errors import SequencesError, some
+from usr_nb.overlay.lookup import KeySpace, base_column, normal_keys
+from usr_nb.overlay.parts import META_CONTRACT, META_REGISTRY, PartInfo, part_info
+from usr_nb.storage.parquet import reading
+
+
+def check(scope: Scope) -> Iterator[Finding]:
+    """Yield what is wrong with each overlay file, and with each namespace as a whole."""
+    for ns, files in scope.view.overlays.items():
+        infos = []
+        for file in files:
+            try:
+                infos.append(part_info(scope.view, file))
+            except SequencesError as error:
+                yield Finding("error", "OVL-2", file.path, error.message, error.hint)
+        keys = sorted({i.key for i in infos})
+        if len(keys) > 1:
+            yield Finding("error", "OVL-3", f"_derived/{ns}", f"several keys: {some(keys)}")
+        if ns not in scope.registry and ns != TOMBSTONE_NS:
+            yield Finding("warning", "VAL", f"_derived/{ns}", f"namespace '{ns}' is not registered",
+                          f"Register it again, or move it away: usr maintenance overlay-remove "
+                          f"--namespace {ns} --mode archive")  # fmt: skip
+        for info in infos:
+            yield from _one(scope, info)
+
+
+def _one(scope: Scope, info: PartInfo) -> Iterator[Finding]:
+    ns, path = info.file.namespace, info.file.path
+    if ns != TOMBSTONE_NS and ns in scope.registry:
+        yield from _columns(scope, info)
+        yield from _stamp(scope, info)
+    try:
+        with scope.view.open(info.file) as opened, reading(path):
+            # Every page is decoded, so that every checksum is verified.
+            table = opened.read()
+        for c in info.columns:
+            info.unspoken(c)
+    except SequencesError as error:
+        yield Finding("error", "VAL", path, error.message, error.hint)
+        return
+    keys = normal_keys(table.column(info.key), info.key)
+    if keys.null_count:
+        yield Finding("error", "ATT-3", path, f"{keys.null_count:,} keys are null")
+    repeated = len(keys) - pc.count_distinct(keys, mode="all").as_py()
+    if repeated:
+        yield Finding("error", "OVL-4", path, f"{repeated:,} keys are repeated")
+    space = KeySpace(
+        normal_keys(scope.merged.base_keys(base_column(info.key)), info.key),
+        unique=info.key == "id",
+    )
+    orphans = np.flatnonzero(space.codes(keys) < 0)
+    if len(orphans) and not _dropped(scope, keys.take(pa.array(orphans)), info):
+        yield Finding("warning", "VAL", path, f"{len(orphans):,} keys are not in the base")
+
+
+def _dropped(scope: Scope, keys: pa.ChunkedArray, info: PartInfo) -> bool:
+    """Say whether the list of dropped ids explains all of these orphans."""
+    if info.key != "id":
+        return False
+    known = pa.chunked_array(
+        [c for t in scope.dropped for c in t.chunks] or [pa.array([], pa.string())]
+    )
+    return bool(pc.all(pc.is_in(keys, value_set=known.combine_chunks())).as_py())
+
+
+def _columns(scope: Scope, info: PartInfo) -> Iterator[Finding]:
+    ns, path = info.file.namespace, info.file.path
+    for name in info.columns:
+        column = scope.registry[ns].column(name)
+        found = info.schema.field(name).type
+        if column is None:
+            yield Finding("error", "OVL-8", path, f"column '{name}' is not registered",
+                          f"Add it: usr namespace register {ns} --overwrite")  # fmt: skip
+        elif not same_type(found, column.arrow_type):
+            yield Finding("error", "OVL-8", path,
+                          f"column '{name}' is {found}, registered as {column.type}")  # fmt: skip
+
+
+def _stamp(scope: Scope, info: PartInfo) -> Iterator[Finding]:
+    ns = info.file.namespace
+    full, contract = (
+        v.decode("utf-8", errors="replace") if (v := info.metadata.get(k)) is not None else None
+        for k in (META_REGISTRY, META_CONTRACT)
+    )
+    if full is None:
+        yield Finding("error", "REG-9", info.file.path, "usr:registry_hash is missing")
+        return
+    if ns == STATE_NS and scope.mode == "current":
+        return
+    why = accepts_hash(scope, ns, full, contract)
+    if why is not None:
+        passes = "mode namespace-" in why
+        yield Finding("warning" if passes else "error", "REG-9", info.file.path, why,
+                      None if passes else "Try --registry-mode frozen or either.")  # fmt: skip

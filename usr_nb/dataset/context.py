@@ -1,0 +1,348 @@
+"""One dataset and what every change of it needs: registry, view, events, notes, freezing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow.parquet as pq
+
+from usr_nb._version import __version__
+from usr_nb.contract.essentials import META_REGISTRY_HASH
+from usr_nb.contract.events import Fingerprint, build_event, env_actor, redact_command
+from usr_nb.contract.registry import Registry
+from usr_nb.contract.times import to_text, utc_now
+from usr_nb.errors import DatasetNotFound, SequencesError, StorageError
+from usr_nb.overlay.merge import Merged
+from usr_nb.overlay.parts import link_part
+from usr_nb.storage import door, eventlog, notes, registryfile, slots
+from usr_nb.storage.layout import RECORDS, Layout, frozen_registry
+from usr_nb.storage.parquet import file_metadata, open_parquet, rewrite_footer
+from usr_nb.storage.roots import Place, not_found
+from usr_nb.storage.view import View, open_view
+
+T = TypeVar("T")
+Actor = Mapping[str, str | None]
+
+
+@dataclass
+class Context:
+    """A dataset's place, and the maintenance section it is in, if any."""
+
+    place: Place
+    layout: Layout = field(init=False)
+    maintenance: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.layout = Layout(self.place.dir)
+
+    @property
+    def root(self) -> Path:
+        """The root folder."""
+        return self.place.root
+
+    @property
+    def name(self) -> str:
+        """The dataset id."""
+        return self.place.name
+
+    def registry(self) -> Registry:
+        """Return the root's registry, or raise with the command that makes one."""
+        return registryfile.load(self.root)
+
+    def reading_registry(self) -> Registry:
+        """Return the registry to read with; a dataset outside any root has the frozen ones."""
+        found = registryfile.load_or_none(self.root)
+        if found is not None:
+            return found
+        frozen = list(registryfile.frozen_hashes(self.layout).values())
+        return frozen[-1] if frozen else Registry()
+
+    @contextlib.contextmanager
+    def view(self) -> Iterator[View]:
+        """Open a consistent view; a missing dataset is named with what is there instead."""
+        try:
+            view = open_view(self.layout)
+        except DatasetNotFound:
+            raise not_found(self.root, self.name) from None
+        with view:
+            yield view
+
+    @contextlib.contextmanager
+    def merged(
+        self,
+        *,
+        include_overlays: bool | Sequence[str] = True,
+        include_deleted: bool = False,
+    ) -> Iterator[Merged]:
+        """Open the merged table of the present instant."""
+        with self.view() as view:
+            yield Merged(
+                view,
+                self.reading_registry(),
+                include_overlays=include_overlays,
+                include_deleted=include_deleted,
+            )
+
+    def event(
+        self,
+        action: str,
+        *,
+        fingerprint: Fingerprint,
+        registry_hash: str | None,
+        args: Mapping[str, Any],
+        metrics: Mapping[str, Any],
+        artifacts: Mapping[str, Any] | None = None,
+        actor: Actor | None = None,
+        maintenance: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Return one event line of this dataset."""
+        section = maintenance if maintenance is not None else self.maintenance or {}
+        who = actor or (self.maintenance or {}).get("actor") or {}
+        return build_event(
+            action=action,
+            at=to_text(utc_now()),
+            dataset=self.name,
+            root=str(self.root),
+            args=args,
+            metrics=metrics,
+            artifacts=artifacts or {},
+            maintenance={k: v for k, v in section.items() if k != "actor"},
+            fingerprint=fingerprint.as_plain(),
+            registry_hash=registry_hash,
+            actor=env_actor(who.get("tool"), who.get("run_id"), door.host_name(), os.getpid()),
+            version=__version__,
+        )
+
+    def fingerprint(self, view: View) -> Fingerprint:
+        """Return the size of the base in a view."""
+        return fingerprint_of(
+            self.layout.records, view.base.metadata.num_rows, top_columns(view.base)
+        )
+
+
+def top_columns(file: pq.ParquetFile) -> int:
+    """Return the number of top-level columns of a Parquet file."""
+    return len(file.schema_arrow.names)
+
+
+def fingerprint_of(path: Path, rows: int, cols: int) -> Fingerprint:
+    """Return the fingerprint of a base file; its SHA-256 only if ``USR_EVENT_SHA256=1``."""
+    try:
+        size = path.stat().st_size
+        wanted = os.environ.get("USR_EVENT_SHA256") == "1"
+        sha256 = registryfile.file_hash(path) if wanted else None
+    except OSError:
+        return Fingerprint(rows, cols, 0)
+    return Fingerprint(rows, cols, size, sha256)
+
+
+@dataclass
+class Change:
+    """One attempt at a change: the settled state to read, the stage to write to."""
+
+    ctx: Context
+    stage: slots.Stage
+    view: View
+    registry: Registry
+    args: Mapping[str, Any]
+    actor: Actor | None
+
+    def merged(self, *, include_deleted: bool = True) -> Merged:
+        """Return the merged table that this change starts from."""
+        return Merged(self.view, self.registry, include_deleted=include_deleted)
+
+    def base_metadata(self) -> dict[bytes, bytes]:
+        """Return the base's footer keys, stamped with the present registry."""
+        meta = file_metadata(self.view.base)
+        meta[META_REGISTRY_HASH] = self.registry.hash.encode()
+        return meta
+
+    def record(
+        self,
+        action: str,
+        *,
+        metrics: Mapping[str, Any],
+        title: str,
+        command: Sequence[str] | str,
+        args: Mapping[str, Any] | None = None,
+        artifacts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add event and note of this change, and freeze the registry if that is due (REG-8)."""
+        frozen = self._freeze_if_due()
+        shared: dict[str, Any] = {
+            "fingerprint": self._fingerprint(),
+            "registry_hash": self.registry.hash,
+            "actor": self.actor,
+        }
+        event = self.ctx.event(
+            action, args=args or self.args, metrics=metrics, artifacts=artifacts, **shared
+        )
+        self.stage.event(event)
+        if frozen and action != "registry_freeze":
+            freeze = self.ctx.event(
+                "registry_freeze",
+                args={"auto": True},
+                metrics={},
+                artifacts={"registry": frozen},
+                **shared,
+            )
+            self.stage.event(freeze)
+        self.stage.note(title, command if isinstance(command, str) else redact_command(command))
+
+    def _fingerprint(self) -> Fingerprint:
+        staged = [i for i in self.stage.intent.install if i.path == RECORDS]
+        if staged:
+            path = self.stage.staged_path(RECORDS)
+            with open_parquet(path) as file:
+                return fingerprint_of(path, file.metadata.num_rows, top_columns(file))
+        return self.ctx.fingerprint(self.view)
+
+    def _freeze_if_due(self) -> str | None:
+        path = frozen_registry(self.registry.hash)
+        staged = {i.path for i in self.stage.intent.install}
+        if RECORDS not in staged and META_REGISTRY_HASH not in file_metadata(self.view.base):
+            self.stamp_base()
+        if path in staged or (self.ctx.layout.dir / path).is_file():
+            return None
+        self.stage.small_file(path, self.registry.as_yaml().encode())
+        return path
+
+    def stamp_base(self) -> None:
+        """Stage the base under a footer that carries the present registry hash."""
+        with self.stage.file(RECORDS) as sink:
+            rewrite_footer(sink, self.ctx.layout.records, self.base_metadata())
+
+
+def change(
+    ctx: Context,
+    action: str,
+    build: Callable[[Change], T],
+    *,
+    args: Mapping[str, Any],
+    actor: Actor | None = None,
+) -> T:
+    """Run `build` on the settled state and commit what it staged, in one slot.
+
+    A missing dataset or registry is an error before anything is written.
+    """
+    ctx.registry()
+    with ctx.view():
+        pass
+
+    def attempt(stage: slots.Stage) -> T:
+        with ctx.view() as view:
+            return build(Change(ctx, stage, view, ctx.registry(), args, actor))
+
+    return slots.commit(ctx.layout.dir, attempt, action=action)
+
+
+def append_part(
+    ctx: Context,
+    namespace: str,
+    write: Callable[[str], tuple[Any, Mapping[bytes, bytes], dict[str, Any]] | None],
+    *,
+    title: str | None,
+    command: Sequence[str],
+) -> tuple[str, str] | None:
+    """Link one new part, then tell of it. Takes no lock.
+
+    `write` is given the operation id and returns (table, footer keys, event), or None for nothing.
+    """
+    operation = slots.new_operation_id()
+    made = write(operation)
+    if made is None:
+        return None
+    table, metadata, event = made
+    path, sha256 = link_part(ctx.layout, namespace, table, metadata)
+    event["artifacts"] = {
+        "operation_id": operation,
+        "files": [{"path": path, "sha256": sha256}],
+        **event["artifacts"],
+    }
+    with after_commit("the part"):
+        if title is not None:
+            note = {"at": event["timestamp_utc"], "title": title,
+                    "command": redact_command(command)}  # fmt: skip
+            notes.append_note(ctx.layout.meta, note)
+        eventlog.append_event(ctx.layout.events, event)
+    return path, sha256
+
+
+@contextlib.contextmanager
+def after_commit(what: str) -> Iterator[None]:
+    """Turn a failure after the commit point into a warning: the change stands (EVT-5)."""
+    try:
+        yield
+    except (SequencesError, OSError) as error:
+        warnings.warn(
+            f"{what} is committed; its log entry will be completed by a later writer: {error}",
+            slots.CommittedWarning,
+            stacklevel=4,
+        )
+
+
+def ensure_frozen(ctx: Context, registry: Registry) -> None:
+    """Freeze the registry before a part is linked, where that is due (REG-8).
+
+    A stamped base needs only the frozen file, whose name is its content: no lock. A base that
+    was never stamped gets its stamp through a slot.
+    """
+    path = ctx.layout.dir / frozen_registry(registry.hash)
+    with ctx.view() as view:
+        stamped = META_REGISTRY_HASH in file_metadata(view.base)
+        fingerprint = ctx.fingerprint(view)
+    if not stamped:
+        freeze(ctx, auto=True, stamp=True)
+        return
+    if path.is_file():
+        return
+    with contextlib.suppress(FileExistsError):
+        with door.new_file(path) as sink:
+            sink.write(registry.as_yaml().encode())
+        event = ctx.event(
+            "registry_freeze",
+            fingerprint=fingerprint,
+            registry_hash=registry.hash,
+            args={"auto": True},
+            metrics={},
+            artifacts={
+                "operation_id": slots.new_operation_id(),
+                "files": [{"path": frozen_registry(registry.hash), "sha256": sink.sha256}],
+            },
+        )
+        with after_commit("the frozen registry"):
+            eventlog.append_event(ctx.layout.events, event)
+
+
+def freeze(ctx: Context, *, auto: bool, stamp: bool) -> str:
+    """Freeze the present registry into the dataset and stamp the base; return its hash."""
+
+    def build(c: Change) -> str:
+        stamped = file_metadata(c.view.base).get(META_REGISTRY_HASH)
+        if stamp and stamped != c.registry.hash.encode():
+            c.stamp_base()
+        c.record(
+            "registry_freeze",
+            metrics={},
+            title="froze the registry",
+            command=["usr", "maintenance", "registry-freeze", ctx.name],
+            artifacts={"registry": frozen_registry(c.registry.hash)},
+        )
+        return c.registry.hash
+
+    return change(ctx, "registry_freeze", build, args={"auto": auto} if auto else {})
+
+
+def require_writable(ctx: Context) -> None:
+    """Raise early, with a clear reason, where the dataset folder cannot be written."""
+    if not os.access(ctx.layout.dir, os.W_OK):
+        raise StorageError(
+            f"{ctx.layout.dir} is not writable",
+            hint="Copy the dataset to a place you can write to, or ask its owner.",
+        )

@@ -1,0 +1,131 @@
+"""Writing records for other programs: csv, jsonl, parquet (contract GET, STA-3)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from usr_nb.dataset.context import Context
+from usr_nb.dataset.values import json_text
+from usr_nb.errors import PathNotFound, ValidationError, did_you_mean
+from usr_nb.overlay.merge import Merged
+from usr_nb.storage import door
+from usr_nb.storage.parquet import with_metadata, write_batches
+
+ExportFormat = Literal["csv", "jsonl", "parquet"]
+EXPORT_FORMATS: Final[tuple[str, ...]] = get_args(ExportFormat)
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was exported: rows in all, and how many of them are masked or failed QC (STA-3)."""
+
+    path: str
+    rows: int
+    masked: int
+    failed: int
+
+
+def export(
+    ctx: Context,
+    fmt: str,
+    out: str | os.PathLike[str],
+    *,
+    columns: Sequence[str] | None,
+    include_deleted: bool,
+) -> ExportResult:
+    """Write the merged records to a file, which appears whole or not at all."""
+    writers: dict[str, Callable[[Any, pa.Schema, Iterable[pa.RecordBatch]], int]] = {
+        "csv": write_csv,
+        "jsonl": write_jsonl,
+        "parquet": _write_parquet,
+    }
+    if fmt not in writers:
+        raise ValidationError(
+            f"Export format {str(fmt)[:40]!r} is not known",
+            hint=did_you_mean(str(fmt), writers) or f"Use one of {', '.join(writers)}.",
+        )
+    path = Path(out).expanduser()
+    if path.is_dir() or not path.parent.is_dir():
+        raise PathNotFound(f"Cannot write {path}", hint="Give a file in a folder that exists.")
+    with ctx.merged(include_deleted=include_deleted) as merged:
+        names = merged.check_columns(columns)
+        schema = pa.schema([merged.field(n) for n in names])
+        counted = Counted(merged)
+        with door.replaced_file(path) as sink:
+            writers[fmt](sink, schema, counted.batches(names))
+    return ExportResult(str(path), counted.rows, counted.masked, counted.failed)
+
+
+class Counted:
+    """The batches of an export, and counts of what passed."""
+
+    def __init__(self, merged: Merged) -> None:
+        self.merged = merged
+        self.rows = self.masked = self.failed = 0
+
+    def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield the named columns; state columns are read along and counted."""
+        state = {"usr_state__masked", "usr_state__qc_status"} & set(self.merged.schema.names)
+        extra = sorted(state - set(names))
+        for batch in self.merged.batches([*names, *extra]):
+            self.rows += batch.num_rows
+            if "usr_state__masked" in state:
+                self.masked += int(np.sum(_equal(batch, "usr_state__masked", True)))  # noqa: FBT003
+            if "usr_state__qc_status" in state:
+                self.failed += int(np.sum(_equal(batch, "usr_state__qc_status", "fail")))
+            yield batch.select(list(names))
+
+
+def _equal(batch: pa.RecordBatch, name: str, value: object) -> np.ndarray[Any, Any]:
+    return np.array([v == value for v in batch.column(name).to_pylist()], bool)
+
+
+def write_csv(sink: Any, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write CSV: null is an empty cell, an empty string is ``""``, nested values are JSON."""
+    flat = pa.schema(
+        [pa.field(f.name, pa.string() if _needs_text(f.type) else f.type) for f in schema]
+    )
+    rows = 0
+    options = pacsv.WriteOptions(quoting_style="needed")
+    with pacsv.CSVWriter(sink, flat, write_options=options) as w:
+        for batch in batches:
+            columns = [_flat(batch.column(i)) for i in range(batch.num_columns)]
+            w.write_batch(pa.RecordBatch.from_arrays(columns, schema=flat))
+            rows += batch.num_rows
+    return rows
+
+
+def _needs_text(dtype: pa.DataType) -> bool:
+    return pa.types.is_nested(dtype) or pa.types.is_timestamp(dtype)
+
+
+def _flat(values: pa.Array) -> pa.Array:
+    if not _needs_text(values.type):
+        return values
+    if pa.types.is_timestamp(values.type):
+        return pa.array([json_text(v, bare=True) for v in values.to_pylist()], pa.string())
+    return pa.array([json_text(v) for v in values.to_pylist()], pa.string())
+
+
+def write_jsonl(sink: Any, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write one JSON object per row with every column; NaN and infinities are null (strict JSON)."""
+    rows = 0
+    for batch in batches:
+        lines = [json_text(row) or "null" for row in batch.select(schema.names).to_pylist()]
+        sink.write(("\n".join(lines) + "\n").encode("utf-8", errors="backslashreplace"))
+        rows += batch.num_rows
+    return rows
+
+
+def _write_parquet(sink: Any, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    return write_batches(sink, with_metadata(schema, {}), batches)
+
+

@@ -1,0 +1,91 @@
+"""From ids, or unique prefixes of them, to rows of the base (contract GET-3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from usr_nb.contract.hashing import ID_HEX_DIGITS
+from usr_nb.errors import RecordNotFound, ValidationError, some
+from usr_nb.overlay.merge import Merged
+
+MIN_PREFIX: Final = 7
+
+
+@dataclass(frozen=True)
+class Found:
+    """Full ids in the order of the request, each once, and their base rows (0-based)."""
+
+    ids: list[str]
+    rows: npt.NDArray[np.int64]
+    missing: list[str]
+
+
+def as_ids(ids: str | Iterable[str]) -> list[str]:
+    """Return the ids asked for, trimmed, each once, in order.
+
+    Raises
+    ------
+    ValidationError
+        If there is none, or one is not text or too short to be a prefix.
+    """
+    given = [ids] if isinstance(ids, str) else list(ids)
+    if not all(isinstance(i, str) for i in given):
+        raise ValidationError("Ids are text", hint="Pass a list of id strings.")
+    clean = list(dict.fromkeys(i.strip().lower() for i in given if i.strip()))
+    if not clean:
+        raise ValidationError("No id was given", hint="Give at least one id.")
+    short = [i for i in clean if len(i) < MIN_PREFIX]
+    if short:
+        raise ValidationError(
+            f"Id {short[0][:40]!r} is too short",
+            hint=f"Give {MIN_PREFIX} or more of its {ID_HEX_DIGITS} letters.",
+        )
+    return clean
+
+
+def find(merged: Merged, ids: str | Iterable[str], *, allow_missing: bool = False) -> Found:
+    """Return the base rows of some ids; tombstoned rows are found too.
+
+    Raises
+    ------
+    RecordNotFound
+        If an id is unknown (unless `allow_missing`) or a prefix fits several ids.
+    """
+    asked = as_ids(ids)
+    column = merged.base_keys("id").combine_chunks()
+    at = pc.index_in(pa.array(asked, pa.string()), value_set=column).to_pylist()
+    full: dict[str, int] = {}
+    missing: list[str] = []
+    for given, row in zip(asked, at, strict=True):
+        if row is not None:
+            full[given] = row
+            continue
+        name, place = _by_prefix(column, given) if len(given) < ID_HEX_DIGITS else (None, -1)
+        if name is None:
+            missing.append(given)
+        else:
+            full[name] = place
+    if missing and not allow_missing:
+        raise RecordNotFound(
+            f"{len(missing):,} of {len(asked):,} ids are not in the dataset: {some(missing)}",
+            hint="Check the ids with `usr head` or `usr grep`, or use --allow-missing.",
+        )
+    return Found(list(full), np.fromiter(full.values(), np.int64, len(full)), missing)
+
+
+def _by_prefix(column: pa.Array, prefix: str) -> tuple[str | None, int]:
+    hits = np.flatnonzero(pc.starts_with(column, prefix).to_numpy(zero_copy_only=False))
+    if len(hits) > 1:
+        matches = column.take(pa.array(hits[:10])).to_pylist()
+        raise RecordNotFound(
+            f"Id prefix '{prefix}' fits {len(hits):,} records",
+            hint=f"Give more letters: {some(matches, 10)}.",
+        )
+    return (column[int(hits[0])].as_py(), int(hits[0])) if len(hits) else (None, -1)

@@ -1,0 +1,170 @@
+"""Reading records: scan, head, get, grep, export (contract GET, OVL-7)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from usr_nb.contract.iupac import DEGENERATE, motif_pattern
+from usr_nb.dataset.context import Context
+from usr_nb.dataset.ids import find
+from usr_nb.errors import RecordNotFound, ValidationError
+from usr_nb.overlay.merge import Merged
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_PATTERN: Final = 10_000
+
+
+def to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Return a pandas frame in which integers and booleans with nulls stay what they are."""
+    import pandas as pd
+
+    nullable = {
+        pa.int8(): pd.Int8Dtype(), pa.int16(): pd.Int16Dtype(), pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(), pa.uint8(): pd.UInt8Dtype(), pa.uint16(): pd.UInt16Dtype(),
+        pa.uint32(): pd.UInt32Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype(),
+    }  # fmt: skip
+    holed = {f.type for f in table.schema if f.type in nullable and table[f.name].null_count}
+    return table.to_pandas(types_mapper=lambda t: nullable[t] if t in holed else None)
+
+
+def scan(
+    ctx: Context,
+    *,
+    columns: Sequence[str] | None,
+    include_overlays: bool | Sequence[str],
+    include_deleted: bool,
+    batch_size: int,
+) -> Iterator[pa.RecordBatch]:
+    """Yield the merged table of one instant; see :meth:`Dataset.scan`."""
+    if batch_size < 1:
+        raise ValidationError("batch_size must be at least 1")
+    with ctx.merged(include_overlays=include_overlays, include_deleted=include_deleted) as merged:
+        yield from merged.batches(columns, batch_rows=batch_size)
+
+
+def head(
+    ctx: Context,
+    n: int,
+    *,
+    columns: Sequence[str] | None,
+    include_derived: bool,
+    include_deleted: bool,
+) -> pa.Table:
+    """Return the first `n` records."""
+    if n < 0:
+        raise ValidationError("n must not be negative")
+    with ctx.merged(include_overlays=include_derived, include_deleted=include_deleted) as merged:
+        if columns is None and not include_derived:
+            columns = [c for c in merged.schema.names if "__" not in c]
+        hidden = 0 if include_deleted else merged.tombstone_rows()
+        return merged.table(columns, limit_base=n + hidden).slice(0, n)
+
+
+def get(
+    ctx: Context,
+    ids: str | Sequence[str],
+    *,
+    columns: Sequence[str] | None,
+    include_deleted: bool,
+) -> pa.Table:
+    """Return the records of some ids, in the order asked for.
+
+    Raises
+    ------
+    RecordNotFound
+        If one is unknown, hidden by a tombstone, or an ambiguous prefix.
+    """
+    with ctx.merged(include_deleted=include_deleted) as merged:
+        found = find(merged, ids)
+        live = None if include_deleted else merged.live_mask()
+        if live is not None and not live[found.rows].all():
+            hidden = found.ids[int(np.flatnonzero(~live[found.rows])[0])]
+            raise RecordNotFound(
+                f"Record {hidden} is deleted (tombstoned)",
+                hint="Show it with --include-deleted, or bring it back with `usr restore`.",
+            )
+        return merged.take(found.rows, columns)
+
+
+def grep(
+    ctx: Context,
+    pattern: str,
+    *,
+    limit: int,
+    batch_size: int,
+    include_deleted: bool,
+    iupac: bool = False,
+    both_strands: bool = False,
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    """Return the first records whose sequence matches; see :meth:`Dataset.grep`."""
+    regex = search_pattern(pattern, iupac=iupac, both_strands=both_strands)
+    with ctx.merged(include_deleted=include_deleted) as merged:
+        rows = itertools.islice(
+            matching_rows(merged, regex, batch_size=batch_size, include_deleted=include_deleted),
+            limit,
+        )
+        names = list(columns) if columns else ["id", "bio_type", "length", "sequence"]
+        return merged.take(list(rows), names)
+
+
+def matching_rows(
+    merged: Merged, regex: str, *, batch_size: int, include_deleted: bool
+) -> Iterator[int]:
+    """Yield the base rows (0-based) whose sequence matches an RE2 pattern, case ignored."""
+    live = None if include_deleted else merged.live_mask()
+    start = 0
+    for batch in merged.base_batches(["sequence"], batch_rows=batch_size):
+        try:
+            hit = pc.match_substring_regex(batch.column(0), regex, ignore_case=True)
+        except pa.ArrowException as error:
+            raise bad_pattern(regex, error) from None
+        mask = np.asarray(hit.to_numpy(zero_copy_only=False), bool)
+        if live is not None:
+            mask &= live[start : start + batch.num_rows]
+        yield from (np.flatnonzero(mask) + start).tolist()
+        start += batch.num_rows
+
+
+def search_pattern(pattern: str, *, iupac: bool, both_strands: bool) -> str:
+    """Return the RE2 pattern for a search.
+
+    Raises
+    ------
+    ValidationError
+        If the pattern is empty, too long, or no RE2 expression or IUPAC motif.
+    """
+    if not pattern or len(pattern) > MAX_PATTERN:
+        raise ValidationError(f"A pattern has 1 to {MAX_PATTERN:,} letters")
+    if iupac or both_strands:
+        return motif_pattern(pattern, both_strands=both_strands)
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern, ignore_case=True)
+    except pa.ArrowException as error:
+        raise bad_pattern(pattern, error) from None
+    return pattern
+
+
+def bad_pattern(pattern: str, error: Exception) -> ValidationError:
+    """Build the error for an expression that RE2 refuses."""
+    why = str(error).splitlines()[0].rpartition("regular expression: ")[2][:120]
+    return ValidationError(
+        f"Pattern {pattern[:60]!r} is not a regular expression: {why}",
+        hint="RE2 syntax: no look-around, no back-references. For motifs use --iupac.",
+    )
+
+
+def iupac_hint(pattern: str) -> str | None:
+    """Return a hint for a pattern without hits that looks like a degenerate motif."""
+    letters = set(pattern.upper())
+    if letters & DEGENERATE and letters <= DEGENERATE | set("ACGTU 0123456789{},"):
+        return "The pattern has IUPAC letters: search for the motif with --iupac."
+    return None

@@ -1,0 +1,105 @@
+"""Every rule of the contract, on every file: a report of findings (contract VAL)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal, get_args
+
+from usr_nb.dataset.context import Context
+from usr_nb.dataset.checks import base, files, log, overlay, state
+from usr_nb.dataset.checks.finding import Finding, Scope, Severity
+from usr_nb.errors import ValidationError
+from usr_nb.overlay.merge import Merged
+from usr_nb.storage import registryfile
+
+RegistryMode = Literal[
+    "current", "frozen", "either", "namespace-current", "namespace-frozen", "namespace-either"
+]
+REGISTRY_MODES: Final[tuple[str, ...]] = get_args(RegistryMode)
+
+_CHECKS: Final[tuple[Callable[[Scope], Iterator[Finding]], ...]] = (
+    base.check,
+    overlay.check,
+    state.check,
+    files.check,
+    log.check,
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings of one validation.
+
+    Attributes
+    ----------
+    dataset : str
+        The dataset id.
+    rows : int
+        Rows of the base that were checked.
+    findings : list of Finding
+        Each with ``severity`` (``error``, ``warning``, ``note``), ``rule``, ``place`` and
+        ``message``.
+    """
+
+    dataset: str
+    rows: int
+    findings: list[Finding] = field(default_factory=list)
+
+    def of(self, severity: Severity) -> list[Finding]:
+        """Return the findings of one severity."""
+        return [f for f in self.findings if f.severity == severity]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """Findings that break the contract."""
+        return self.of("error")
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """Findings that are errors under ``strict``."""
+        return self.of("warning")
+
+    @property
+    def notes(self) -> list[Finding]:
+        """Findings that are never errors."""
+        return self.of("note")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        counts = {
+            "errors": len(self.errors), "warnings": len(self.warnings), "notes": len(self.notes)
+        }  # fmt: skip
+        findings = [asdict(f) for f in self.findings]
+        return {"dataset": self.dataset, "rows": self.rows, **counts, "findings": findings}
+
+
+def validate(ctx: Context, *, strict: bool, registry_mode: RegistryMode) -> Report:
+    """Check the dataset; see :meth:`Dataset.validate`."""
+    if registry_mode not in REGISTRY_MODES:
+        raise ValidationError(
+            f"registry_mode {str(registry_mode)[:40]!r} is not known",
+            hint=f"Use one of {', '.join(REGISTRY_MODES)}.",
+        )
+    with ctx.view() as view:
+        merged = Merged(view, ctx.reading_registry(), include_deleted=True)
+        scope = Scope(
+            layout=ctx.layout,
+            view=view,
+            registry=merged.registry,
+            frozen=registryfile.frozen_hashes(ctx.layout),
+            mode=registry_mode,
+            merged=merged,
+        )
+        findings = [f for check in _CHECKS for f in check(scope)]
+        report = Report(ctx.name, merged.base_rows, findings)
+    failing = report.errors + (report.warnings if strict else [])
+    if failing:
+        first = failing[0]
+        more = f" (+{len(failing) - 1} more findings)" if len(failing) > 1 else ""
+        raise ValidationError(
+            f"Dataset '{ctx.name}' is not valid: {first.place}: {first.message}{more}",
+            hint=first.hint or "See all findings with `usr validate --format json`.",
+            report=report,
+        )
+    return report

@@ -1,0 +1,304 @@
+"""Cells into the registered type, when no information is lost (contract ATT-2, ATT-4)."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from usr_nb.contract.types import same_type, type_text
+from usr_nb.errors import SchemaError
+
+_TRUE: Final = frozenset({"true", "t", "yes", "1"})
+_FALSE: Final = frozenset({"false", "f", "no", "0"})
+_MAX_CELL: Final = 16 << 20
+
+
+def cast_column(
+    values: pa.ChunkedArray, target: pa.DataType, *, name: str, parse_json: bool, where: str
+) -> pa.ChunkedArray:
+    """Return a column in its registered type.
+
+    Parameters
+    ----------
+    values : pyarrow.ChunkedArray
+        The cells as they were read.
+    target : pyarrow.DataType
+        The registered type.
+    name : str
+        The registered column, for messages.
+    parse_json : bool
+        Whether text that begins with ``[`` or ``{`` may become a list or struct.
+    where : str
+        The source, for messages.
+
+    Raises
+    ------
+    SchemaError
+        Naming column, 1-based row, value and registered type of the first cell that does not fit.
+    """
+    source = values.type
+    fail = _Fail(name, target, where)
+    if pa.types.is_null(source):
+        return pa.chunked_array([pa.nulls(len(values), target)])
+    if same_type(source, target):
+        return values.cast(target)
+    if pa.types.is_string(source) or pa.types.is_large_string(source):
+        return _from_text(values.cast(pa.string()), target, parse_json=parse_json, fail=fail)
+    if pa.types.is_string(target):
+        if pa.types.is_nested(source) or pa.types.is_binary(source):
+            raise fail(values, 0)
+        return values.cast(target)
+    return _from_values(values, target, fail)
+
+
+class _Fail:
+    """Builds the error for one cell."""
+
+    def __init__(self, name: str, target: pa.DataType, where: str) -> None:
+        self.name, self.target, self.where = name, target, where
+
+    def __call__(self, values: pa.ChunkedArray, row: int, why: str = "") -> SchemaError:
+        cell = values[row].as_py() if row < len(values) else None
+        return self.cell(cell, row, why)
+
+    def cell(self, cell: object, row: int, why: str = "") -> SchemaError:
+        shown = repr(cell)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        return SchemaError(
+            f"{self.where}: column '{self.name}', row {row + 1}: {shown} is not a "
+            f"{type_text(self.target)}{f' ({why})' if why else ''}",
+            hint="Change the value, or register the column with a type that holds it.",
+        )
+
+
+# From text --------------------------------------------------------------------------------------
+
+
+def _from_text(
+    text: pa.ChunkedArray, target: pa.DataType, *, parse_json: bool, fail: _Fail
+) -> pa.ChunkedArray:
+    if pa.types.is_nested(target):
+        return _parse_nested(text, target, parse_json=parse_json, fail=fail)
+    trimmed = pc.utf8_trim_whitespace(text)
+    if pa.types.is_boolean(target):
+        return _per_cell(trimmed, target, _bool, fail)
+    if pa.types.is_timestamp(target):
+        return _per_cell(trimmed, target, lambda v: _instant(v, target), fail)
+    try:
+        return trimmed.cast(target)
+    except pa.ArrowException:
+        pass
+    if pa.types.is_integer(target):
+        # A spreadsheet or pandas wrote 12 as 12.0.
+        return _per_cell(trimmed, target, _whole, fail)
+    if pa.types.is_float16(target):
+        return _per_cell(trimmed, target, lambda v: np.float16(v), fail)
+    return _per_cell(trimmed, target, float, fail)
+
+
+def _bool(cell: str) -> bool:
+    low = cell.lower()
+    if low in _TRUE:
+        return True
+    if low in _FALSE:
+        return False
+    raise ValueError("write true or false")
+
+
+def _whole(cell: str) -> int:
+    try:
+        return int(cell)
+    except ValueError:
+        number = float(cell)
+        if not number.is_integer() or abs(number) > 2**53:
+            raise ValueError("not a whole number") from None
+        return int(number)
+
+
+def _instant(cell: str, target: pa.DataType) -> int:
+    at = np.datetime64(cell.removesuffix("Z").replace("+00:00", ""), target.unit)
+    if np.isnat(at):
+        raise ValueError("not a time")
+    return int(at.astype(np.int64))
+
+
+def _per_cell(text: pa.ChunkedArray, target: pa.DataType, read: Any, fail: _Fail) -> pa.ChunkedArray:
+    out: list[Any] = []
+    for row, cell in enumerate(text.to_pylist()):
+        if cell is None or cell == "":
+            out.append(None)
+            continue
+        try:
+            out.append(read(cell))
+            pa.scalar(out[-1], target)
+        except (ValueError, OverflowError, pa.ArrowException) as error:
+            raise fail.cell(cell, row, str(error)[:60]) from None
+    return pa.chunked_array([pa.array(out, target)])
+
+
+def _parse_nested(
+    text: pa.ChunkedArray, target: pa.DataType, *, parse_json: bool, fail: _Fail
+) -> pa.ChunkedArray:
+    out: list[Any] = []
+    for row, cell in enumerate(text.to_pylist()):
+        if cell is None or cell.strip() == "":
+            out.append(None)
+            continue
+        if not parse_json:
+            raise fail.cell(cell, row, "text is not parsed with parse_json=False")
+        try:
+            out.append(fit(parse_literal(cell), target))
+        except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
+            raise fail.cell(cell, row, str(error)[:60]) from None
+    return pa.chunked_array([pa.array(out, target)])
+
+
+def parse_literal(cell: str) -> Any:
+    """Read a JSON list or object, or a Python one with single quotes; nothing is ever run.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> parse_literal("[1, 2.5]"), parse_literal("['a', None]")
+    ([1, 2.5], ['a', None])
+    """
+    text = cell.strip()
+    if text[:1] not in ("[", "{", "(") or len(text) > _MAX_CELL:
+        raise ValueError("neither a JSON list nor an object")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        raise ValueError("neither a JSON list nor an object") from None
+
+
+def fit(value: Any, target: pa.DataType) -> Any:
+    """Return a parsed value as Arrow builds it in `target`; loss is a ValueError.
+
+    Decimal text becomes the nearest float, as it does for a plain column.
+    """
+    if value is None:
+        return None
+    if pa.types.is_struct(target):
+        if not isinstance(value, dict):
+            raise ValueError("not an object")
+        known = {target.field(i).name: target.field(i).type for i in range(target.num_fields)}
+        if extra := set(value) - set(known):
+            raise ValueError(f"unknown field {min(map(str, extra))!r}")
+        return {k: fit(value.get(k), t) for k, t in known.items()}
+    if pa.types.is_list(target) or pa.types.is_fixed_size_list(target):
+        if not isinstance(value, list | tuple):
+            raise ValueError("not a list")
+        if pa.types.is_fixed_size_list(target) and len(value) != target.list_size:
+            raise ValueError(f"has {len(value)} entries, not {target.list_size}")
+        return [fit(v, target.value_type) for v in value]
+    if isinstance(value, bool) != pa.types.is_boolean(target):
+        raise ValueError("not of that type")
+    if pa.types.is_string(target) != isinstance(value, str):
+        if isinstance(value, str) and pa.types.is_timestamp(target):
+            return _instant(value, target)
+        raise ValueError("not of that type")
+    if pa.types.is_integer(target) and isinstance(value, float):
+        if not value.is_integer():
+            raise ValueError("not a whole number")
+        return int(value)
+    if pa.types.is_floating(target):
+        return np.float16(value) if pa.types.is_float16(target) else float(value)
+    return value
+
+
+# From typed values -------------------------------------------------------------------------------
+
+
+def _from_values(values: pa.ChunkedArray, target: pa.DataType, fail: _Fail) -> pa.ChunkedArray:
+    try:
+        out = values.cast(target, safe=True)
+    except pa.ArrowException:
+        out = None
+    if out is not None and lossless(values, out):
+        return out
+    for row in _suspects(values, target):
+        one = values.slice(row, 1)
+        try:
+            kept = lossless(one, one.cast(target, safe=True))
+        except pa.ArrowException as error:
+            raise fail(values, row, str(error).splitlines()[0][:60]) from None
+        if not kept:
+            raise fail(values, row, "it would lose precision")
+    raise fail(values, 0)
+
+
+def _suspects(values: pa.ChunkedArray, target: pa.DataType) -> Iterable[int]:
+    """Yield the rows of the first block of 4,096 that does not cast, to name one cheaply."""
+    for start in range(0, len(values), 4096):
+        block = values.slice(start, 4096)
+        try:
+            if lossless(block, block.cast(target, safe=True)):
+                continue
+        except pa.ArrowException:
+            pass
+        yield from range(start, start + len(block))
+
+
+def lossless(before: pa.ChunkedArray, after: pa.ChunkedArray) -> bool:
+    """Say whether two columns hold the same values, whatever their types; NaN equals NaN."""
+    for a, b in zip(_leaves(before), _leaves(after), strict=True):
+        if a.null_count != b.null_count:
+            return False
+        if pa.types.is_timestamp(a.type) or pa.types.is_date(a.type):
+            back = b.cast(a.type, safe=False)
+            if not back.equals(a):
+                return False
+        elif pa.types.is_floating(a.type) or pa.types.is_floating(b.type):
+            if not _same_numbers(a.drop_null(), b.drop_null()):
+                return False
+        else:
+            try:
+                if not b.cast(a.type).equals(a):
+                    return False
+            except pa.ArrowException:
+                return False
+    return True
+
+
+def _same_numbers(a: pa.Array, b: pa.Array) -> bool:
+    x, y = a.to_numpy(zero_copy_only=False), b.to_numpy(zero_copy_only=False)
+    if x.dtype.kind in "iu" or y.dtype.kind in "iu":
+        # Through Python's exact comparison only where a float cannot hold the integer.
+        ints = x if x.dtype.kind in "iu" else y
+        if len(ints) and (np.abs(ints.astype(np.float64)) >= 2.0**53).any():
+            return bool(all(int(i) == f for i, f in zip(x.tolist(), y.tolist(), strict=True)))
+    wide = np.result_type(x.dtype, y.dtype, np.float64)
+    return bool(np.array_equal(x.astype(wide), y.astype(wide), equal_nan=True))
+
+
+def _leaves(values: pa.ChunkedArray) -> Iterable[pa.Array]:
+    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if isinstance(whole, pa.ChunkedArray):
+        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], whole.type)
+    dtype = whole.type
+    if pa.types.is_struct(dtype):
+        yield whole.is_valid()
+        for i in range(dtype.num_fields):
+            yield from _leaves(whole.field(i))
+    elif pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
+        yield pc.fill_null(pc.list_value_length(whole).cast(pa.int64()), -1)
+        yield from _leaves(whole.flatten())
+    elif pa.types.is_fixed_size_list(dtype):
+        yield pc.fill_null(pc.list_value_length(whole).cast(pa.int64()), -1)
+        yield from _leaves(whole.flatten())
+    else:
+        yield whole

@@ -1,0 +1,111 @@
+"""Finding rows by key: from the keys of overlay parts to the rows of the base."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from usr_nb.errors import SchemaError, ValidationError, some
+
+Int = npt.NDArray[np.int64]
+
+
+def base_column(key: str) -> str:
+    """Return the base column that a key is made from."""
+    return "id" if key == "id" else "sequence"
+
+
+def normal_keys(values: pa.ChunkedArray, key: str) -> pa.ChunkedArray:
+    """Return key values in the form in which they are compared (OVL-3)."""
+    text = values.cast(pa.string())
+    if key == "id":
+        return text
+    trimmed = trim(text)
+    return pc.utf8_upper(trimmed) if key == "sequence_ci" else trimmed
+
+
+def trim(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return ``str.strip()`` of every cell, exactly Python's.
+
+    Only cells that begin or end with something other than a letter or digit are touched, as
+    Python's and Arrow's tables of white space need not agree.
+    """
+    suspect = pc.invert(pc.match_substring_regex(text, r"^[0-9A-Za-z](?s:.*)[0-9A-Za-z]$"))
+    rows = np.flatnonzero(pc.fill_null(suspect, False).to_numpy())  # noqa: FBT003
+    if len(rows) == 0:
+        return text
+    whole = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+    stripped = pa.array([v.strip() for v in whole.take(rows).to_pylist()], pa.string())
+    mask = np.zeros(len(whole), bool)
+    mask[rows] = True
+    return pa.chunked_array([pc.replace_with_mask(whole, pa.array(mask), stripped)])
+
+
+class KeySpace:
+    """The keys of some base rows, each with a code; several rows may share one.
+
+    Parameters
+    ----------
+    keys : pyarrow.ChunkedArray of string
+        Key of each base row, in row order, in normal form.
+    unique : bool
+        Whether the keys are known to be unique (ids are).
+    """
+
+    def __init__(self, keys: pa.ChunkedArray, *, unique: bool) -> None:
+        if unique:
+            self.rows: Int | None = None
+            self._values = keys.combine_chunks()
+        else:
+            encoded = keys.combine_chunks().dictionary_encode()
+            self.rows = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+            self._values = encoded.dictionary
+        self.size = len(self._values)
+
+    def codes(self, keys: pa.ChunkedArray) -> Int:
+        """Return the code of each key, -1 where no base row has it."""
+        found = pc.index_in(keys, value_set=self._values)
+        return np.asarray(pc.fill_null(found, -1).to_numpy()).astype(np.int64)
+
+    def per_row(self, by_code: Int) -> Int:
+        """Spread a value per code to the base rows."""
+        return by_code if self.rows is None else by_code[self.rows]
+
+
+def check_sequence_key(
+    key: str, *, bio_types: pa.ChunkedArray, alphabets: pa.ChunkedArray, space: KeySpace
+) -> None:
+    """Raise unless a sequence key names each base row alone (OVL-3; checked when writing)."""
+    if key == "id":
+        return
+    kinds = sorted(pc.unique(bio_types).to_pylist())
+    if len(kinds) > 1:
+        raise ValidationError(
+            f"Key '{key}' needs a single bio_type; the dataset has {some(kinds)}",
+            hint="Use key 'id'.",
+        )
+    if key == "sequence_ci":
+        others = [a for a in pc.unique(alphabets).to_pylist() if a != "dna_4"]
+        if others:
+            raise ValidationError(
+                f"Key 'sequence_ci' needs every row to be dna_4; there is also {some(others)}",
+                hint="Use key 'sequence' or 'id'.",
+            )
+    if space.rows is not None and space.size < len(space.rows):
+        counts = np.bincount(space.rows, minlength=space.size)
+        shared = space._values.take(np.flatnonzero(counts > 1)[:3]).to_pylist()
+        raise ValidationError(
+            f"Key '{key}' is not unique in the base: {some(s[:40] for s in shared)}",
+            hint="Use key 'id', or `usr maintenance dedupe` first.",
+        )
+
+
+def require_key(key: str, known: tuple[str, ...]) -> str:
+    """Return `key` if it is a key an overlay can have."""
+    if key not in known:
+        raise SchemaError(f"Key {key[:40]!r} is not one of {', '.join(known)}")
+    return key
+
+

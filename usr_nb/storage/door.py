@@ -1,0 +1,338 @@
+"""The one door to the disk: every call that changes a file goes through this module.
+
+Nothing else in the package creates, writes, renames, links or removes anything
+(``tests/architecture`` sees to it), so a fault can be injected at every call, which is how
+the promise of ``docs/format.md`` is tested. Functions here say *how* something reaches the
+disk and nothing about *what* it is.
+
+``FileExistsError`` and ``FileNotFoundError`` pass through, as callers decide by them; every
+other refusal of the system becomes a :class:`StorageError` that names the path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import os
+import re
+import secrets
+import shutil
+import socket
+import stat
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from usr_nb.errors import StorageError
+
+
+TEMP_PREFIX = ".tmp-"
+_TEMP_NAME = re.compile(r"\.tmp-(?P<owner>[^/]+)-[0-9a-f]{8}\Z")
+_HINTS = {
+    errno.ENOSPC: "The disk is full: free space and run the command again.",
+    errno.EDQUOT: "Your quota is used up: free space and run the command again.",
+    errno.EFBIG: "The file would exceed the allowed size (see `ulimit -f`).",
+    errno.EACCES: "You lack permission to write there.",
+    errno.EPERM: "You lack permission to write there.",
+    errno.EROFS: "The folder is read-only: copy the dataset to a place you can write to.",
+    errno.EIO: "The disk reported a fault: check it before you go on.",
+}
+
+
+@contextlib.contextmanager
+def typed(path: Path, doing: str) -> Iterator[None]:
+    """Turn an ``OSError`` on `path` into a :class:`StorageError` that says what failed."""
+    try:
+        yield
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"Cannot {doing} {path}: {error.strerror or error}",
+            hint=_HINTS.get(error.errno or 0, "Nothing was changed; try again."),
+        ) from error
+
+
+# Who we are ---------------------------------------------------------------------------------
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "", text)[:24] or "x"
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        return _slug(Path("/proc/sys/kernel/random/boot_id").read_text())[:8]
+    except OSError:
+        return "0"
+
+
+def _start_time(pid: int) -> str | None:
+    """Return the kernel's start time of a process, "0" where it is not told, None if dead."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+        return text.rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        pass
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        return "0"
+    return "0"
+
+
+def host_name() -> str:
+    """Return the short name of this machine."""
+    return socket.gethostname().partition(".")[0]
+
+
+def owner_tag() -> str:
+    """Return ``<host>-<boot>-<pid>-<start>``: names this process for as long as it lives."""
+    pid = os.getpid()
+    return f"{_slug(host_name())}-{_boot_id()}-{pid}-{_start_time(pid) or '0'}"
+
+
+def owner_is_dead(tag: str) -> bool:
+    """Say whether the process of an owner tag is provably gone; False when in doubt."""
+    parts = tag.split("-")
+    if len(parts) != 4 or parts[0] != _slug(host_name()) or not parts[2].isdigit():
+        return False
+    if parts[1] != _boot_id():
+        return True
+    start = _start_time(int(parts[2]))
+    return start is None or (start != parts[3] and "0" not in (start, parts[3]))
+
+
+def temp_owner(name: str) -> str | None:
+    """Return the owner tag in a temporary file's name, or None for any other name."""
+    m = _TEMP_NAME.match(name)
+    return m.group("owner") if m else None
+
+
+# Folders ------------------------------------------------------------------------------------
+
+
+def fsync_dir(path: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    with typed(path, "sync folder"):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def make_dirs(path: Path) -> None:
+    """Create a folder and its parents; each new name is fsynced in its parent."""
+    if path.is_dir():
+        return
+    make_dirs(path.parent)
+    with typed(path, "create folder"), contextlib.suppress(FileExistsError):
+        os.mkdir(path)
+    if not path.is_dir():
+        raise StorageError(f"{path} is not a folder", hint="Move the file of that name away.")
+    fsync_dir(path.parent)
+
+
+def remove_dir(path: Path) -> None:
+    """Remove an empty folder; a missing or still used one is left alone."""
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+
+
+def remove_flat_dir(path: Path) -> None:
+    """Remove a folder of plain files (staging, retired); what another removed first is fine."""
+    try:
+        names = os.listdir(path)
+    except FileNotFoundError:
+        return
+    for name in sorted(names):
+        unlink(path / name)
+    remove_dir(path)
+
+
+# Files --------------------------------------------------------------------------------------
+
+
+class Sink(io.RawIOBase):
+    """A new file being written, with its size and SHA-256 as it grows.
+
+    Works as the output of any pyarrow writer. Call :meth:`seal` when all is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.size = 0
+        self._sha = hashlib.sha256()
+        with typed(path, "create"):
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+    def writable(self) -> bool:
+        """Say that this is an output."""
+        return True
+
+    def tell(self) -> int:
+        """Return the number of bytes written."""
+        return self.size
+
+    def write(self, data: Any, /) -> int:
+        """Write all of `data`."""
+        view = memoryview(data).cast("B")
+        done = 0
+        with typed(self.path, "write"):
+            while done < len(view):
+                done += os.write(self._fd, view[done:])
+        self._sha.update(view)
+        self.size += len(view)
+        return len(view)
+
+    @property
+    def sha256(self) -> str:
+        """Digest of what was written so far."""
+        return self._sha.hexdigest()
+
+    def seal(self) -> None:
+        """Fsync and close. A failed fsync is never tried again on the same descriptor."""
+        try:
+            with typed(self.path, "sync"):
+                os.fsync(self._fd)
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Close the descriptor without fsync."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def close(self) -> None:
+        """Do nothing: pyarrow closes its output when a writer ends, before we have synced it."""
+
+
+def temp_path(folder: Path) -> Path:
+    """Return a fresh temporary name in `folder` that tells who owns it."""
+    return folder / f"{TEMP_PREFIX}{owner_tag()}-{secrets.token_hex(4)}"
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Sink]:
+    """Write a new file that appears whole under a name not yet taken.
+
+    On leaving without an error it is fsynced and linked to `path`; ``FileExistsError`` if the name
+    is taken. On any error the temporary file is removed and nothing appears.
+    """
+    with _aside(path) as sink:
+        yield sink
+        sink.seal()
+        with typed(path, "create"):
+            os.link(sink.path, path)
+    fsync_dir(path.parent)
+
+
+@contextlib.contextmanager
+def replaced_file(path: Path) -> Iterator[Sink]:
+    """Write a file that takes the place of `path` in one step, for files of no slot (exports)."""
+    with _aside(path) as sink:
+        yield sink
+        sink.seal()
+        with typed(path, "replace"):
+            os.replace(sink.path, path)
+    fsync_dir(path.parent)
+
+
+@contextlib.contextmanager
+def _aside(path: Path) -> Iterator[Sink]:
+    make_dirs(path.parent)
+    sink = Sink(temp_path(path.parent))
+    try:
+        yield sink
+    finally:
+        sink.drop()
+        unlink(sink.path)
+
+
+def write_hint(path: Path, data: bytes) -> None:
+    """Write a small file whose loss does not matter: no fsync, no error if it cannot be."""
+    with contextlib.suppress(OSError, StorageError):
+        temp = temp_path(path.parent)
+        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            os.write(fd, data)
+        finally:
+            os.close(fd)
+        os.replace(temp, path)
+
+
+def append(path: Path, data: bytes) -> None:
+    """Append with one ``write()``, then fsync. A torn last line is closed off first."""
+    with typed(path, "append to"):
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            size = os.fstat(fd).st_size
+            if size and os.pread(fd, 1, size - 1) != b"\n":
+                data = b"\n" + data
+            if os.write(fd, data) != len(data):
+                raise OSError(errno.ENOSPC, "the line was written only in part")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    if size == 0:
+        fsync_dir(path.parent)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name; ``FileExistsError`` if the name is taken."""
+    with typed(target, "link"):
+        os.link(source, target)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Move a file onto `target` in one step; ``FileNotFoundError`` if it is gone."""
+    with typed(target, "rename to"):
+        os.rename(source, target)
+
+
+def unlink(path: Path) -> None:
+    """Remove a name; one that is gone already is fine."""
+    with typed(path, "remove"), contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def copy_into(sink: Sink, source: Path) -> None:
+    """Append all bytes of a file to a sink."""
+    with typed(source, "read"), source.open("rb") as f:
+        while block := f.read(1 << 20):
+            sink.write(block)
+
+
+def is_regular(path: Path) -> bool:
+    """Say whether `path` is a plain file itself, not a link to one."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def free_bytes(path: Path) -> int:
+    """Return the free space on the file system of `path`, in bytes."""
+    return shutil.disk_usage(path).free
+
+
+@contextlib.contextmanager
+def scratch(folder: Path) -> Iterator[Sink]:
+    """Write a file for this process alone; it is gone on leaving. Nothing is fsynced."""
+    make_dirs(folder)
+    sink = Sink(temp_path(folder))
+    try:
+        yield sink
+    finally:
+        sink.drop()
+        unlink(sink.path)

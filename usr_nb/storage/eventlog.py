@@ -1,0 +1,80 @@
+"""The event log: appended to, never rewritten (contract EVT, ``docs/format.md``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from usr_nb.contract.events import decode_event, encode_event, operation_of
+from usr_nb.storage import door
+
+_OPERATION = re.compile(rb'"operation_id":"([^"\\]{1,80})"')
+
+
+def append_event(path: Path, event: Mapping[str, Any]) -> None:
+    """Append one event line and fsync it."""
+    door.append(path, encode_event(event))
+
+
+def read_lines(path: Path, *, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Yield (byte offset behind the line, line) of every complete line from `start` on.
+
+    A last line without its newline is not complete and is not yielded (GET-5).
+    """
+    try:
+        f = path.open("rb")
+    except FileNotFoundError:
+        return
+    with f:
+        f.seek(start)
+        offset = start
+        for line in f:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            yield offset, line
+
+
+def read_events(path: Path, *, fold: bool = True) -> Iterator[dict[str, Any]]:
+    """Yield the events of a log in order; torn fragments and blank lines are passed over.
+
+    With `fold` a second line of the same operation and action is passed over too (EVT-5).
+    """
+    seen: set[tuple[str, str]] = set()
+    for _, line in read_lines(path):
+        event = decode_event(line)
+        if event is None:
+            continue
+        op = operation_of(event)
+        if fold and op is not None:
+            if op in seen:
+                continue
+            seen.add(op)
+        yield event
+
+
+def logged_operations(path: Path) -> set[str]:
+    """Return the operation ids that have at least one complete line."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return set()
+    end = data.rfind(b"\n") + 1
+    return {m.decode() for m in _OPERATION.findall(data, 0, end)}
+
+
+def append_missing(path: Path, events: Iterable[Mapping[str, Any]]) -> int:
+    """Append those events whose (operation, action) has no complete line; return their number."""
+    wanted = list(events)
+    ops = {op[0] for e in wanted if (op := operation_of(e))}
+    if not wanted:
+        return 0
+    known: set[tuple[str, str]] = set()
+    if ops & logged_operations(path):
+        known = {op for e in read_events(path, fold=False) if (op := operation_of(e))}
+    missing = [e for e in wanted if operation_of(e) not in known]
+    for event in missing:
+        append_event(path, event)
+    return len(missing)

@@ -1,0 +1,88 @@
+"""Where the files of a dataset lie (``docs/format.md``, *Files*)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+RECORDS: Final = "records.parquet"
+EVENTS: Final = ".events.log"
+META: Final = "meta.md"
+LOCK: Final = ".usr.lock"
+DERIVED: Final = "_derived"
+ARCHIVED: Final = "_archived"
+REGISTRY_DIR: Final = "_registry"
+SNAPSHOTS: Final = "_snapshots"
+ARTIFACTS: Final = "_artifacts"
+TXN: Final = "_txn"
+RETIRED: Final = "retired"
+REGISTRY_FILE: Final = "registry.yaml"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one dataset folder (or of the root, for what both have)."""
+
+    dir: Path
+
+    @cached_property
+    def records(self) -> Path:
+        """The base table."""
+        return self.dir / RECORDS
+
+    @cached_property
+    def events(self) -> Path:
+        """The event log."""
+        return self.dir / EVENTS
+
+    @cached_property
+    def meta(self) -> Path:
+        """The notes."""
+        return self.dir / META
+
+    @cached_property
+    def derived(self) -> Path:
+        """The folder of overlays."""
+        return self.dir / DERIVED
+
+    @cached_property
+    def registries(self) -> Path:
+        """The folder of frozen registries."""
+        return self.dir / REGISTRY_DIR
+
+    @cached_property
+    def snapshots(self) -> Path:
+        """The folder of snapshots."""
+        return self.dir / SNAPSHOTS
+
+    @cached_property
+    def txn(self) -> Path:
+        """The folder of commit slots."""
+        return self.dir / TXN
+
+    @cached_property
+    def lock(self) -> Path:
+        """The flock target."""
+        return self.dir / LOCK
+
+
+def overlay_file(namespace: str) -> str:
+    """Return the path of a single-file overlay, relative to the dataset."""
+    return f"{DERIVED}/{namespace}.parquet"
+
+
+def overlay_folder(namespace: str) -> str:
+    """Return the path of a namespace's folder of parts, relative to the dataset."""
+    return f"{DERIVED}/{namespace}"
+
+
+def archived_path(namespace: str, stamp: str, file_name: str) -> str:
+    """Return where a retired overlay file is kept, relative to the dataset."""
+    return f"{DERIVED}/{ARCHIVED}/{namespace}/{stamp}/{file_name}"
+
+
+def frozen_registry(registry_hash: str) -> str:
+    """Return the path of a frozen registry, relative to the dataset."""
+    return f"{REGISTRY_DIR}/registry.{registry_hash}.yaml"

@@ -1,0 +1,190 @@
+"""Parquet with the house's options: zstd, page checksums, small row groups.
+
+``docs/format.md`` has the reasons. Everything here writes into a sink of the one door.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from usr_nb.errors import PathNotFound, StorageError
+from usr_nb.storage.door import Sink
+
+ROW_GROUP_ROWS: Final = 8192
+WRITE_ROWS: Final = 8 * ROW_GROUP_ROWS
+_NO_DICTIONARY: Final = frozenset({"id", "sequence", "sequence_norm", "sequence_ci"})
+
+
+def _leaves(name: str, dtype: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
+    if pa.types.is_struct(dtype):
+        for i in range(dtype.num_fields):
+            f = dtype.field(i)
+            yield from _leaves(f"{name}.{f.name}", f.type)
+    elif pa.types.is_list(dtype) or pa.types.is_fixed_size_list(dtype):
+        yield from _leaves(f"{name}.list.element", dtype.value_type)
+    else:
+        yield name, dtype
+
+
+def _options(schema: pa.Schema) -> dict[str, Any]:
+    leaves = [leaf for f in schema for leaf in _leaves(f.name, f.type)]
+    floats = [p for p, t in leaves if pa.types.is_float32(t) or pa.types.is_float64(t)]
+    plain = _NO_DICTIONARY | set(floats)
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "write_page_checksum": True,
+        "use_dictionary": [p for p, _ in leaves if p not in plain],
+        "use_byte_stream_split": floats,
+    }
+
+
+@contextlib.contextmanager
+def writer(sink: Sink | pa.BufferOutputStream, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Open a Parquet writer into `sink`; the footer is written on leaving without an error."""
+    w = pq.ParquetWriter(sink, schema, **_options(schema))
+    try:
+        yield w
+    except BaseException:
+        # Closing would write a footer, and so make a whole file of a half one.
+        w.is_open = False
+        raise
+    w.close()
+
+
+def write_batches(
+    sink: Sink, schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table]
+) -> int:
+    """Write batches in full row groups and return the number of rows."""
+    rows = 0
+    with writer(sink, schema) as w:
+        for table in regroup(batches, schema):
+            w.write_table(table, row_group_size=ROW_GROUP_ROWS)
+            rows += table.num_rows
+    return rows
+
+
+def regroup(
+    batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema, rows: int = WRITE_ROWS
+) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of `rows` rows, the last one smaller."""
+    held: list[pa.Table] = []
+    n = 0
+    for batch in batches:
+        table = batch if isinstance(batch, pa.Table) else pa.Table.from_batches([batch])
+        if table.num_rows == 0:
+            continue
+        held.append(table.cast(schema) if table.schema != schema else table)
+        n += table.num_rows
+        while n >= rows:
+            whole = pa.concat_tables(held)
+            yield whole.slice(0, rows)
+            rest = whole.slice(rows)
+            held, n = ([rest], rest.num_rows) if rest.num_rows else ([], 0)
+    if n:
+        yield pa.concat_tables(held)
+
+
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file, page checksums verified as pages are read.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is gone (a reader's view decides what that means).
+    StorageError
+        If it is no readable Parquet file.
+    """
+    try:
+        source = pa.OSFile(str(path), "rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError(f"Cannot read {path}: {error}") from None
+    try:
+        return pq.ParquetFile(source, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        source.close()
+        raise damaged(path, error) from None
+
+
+def damaged(path: Path | str, error: Exception) -> StorageError:
+    """Build the error for a file whose bytes cannot be decoded."""
+    first = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return StorageError(
+        f"{path} is not a readable Parquet file: {first}",
+        hint="Run `usr validate`; restore the file from a snapshot or another copy.",
+    )
+
+
+@contextlib.contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """Turn decoding errors of pyarrow into a :class:`StorageError` that names the file."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(path, error) from error
+
+
+def file_metadata(file: pq.ParquetFile) -> dict[bytes, bytes]:
+    """Return the key-value metadata of the footer."""
+    return dict(file.metadata.metadata or {})
+
+
+def with_metadata(schema: pa.Schema, metadata: Mapping[bytes, bytes]) -> pa.Schema:
+    """Return the schema with this file metadata; keys that describe a lost form are left out."""
+    kept = {k: v for k, v in metadata.items() if k not in (b"ARROW:schema", b"pandas")}
+    return schema.with_metadata(kept)
+
+
+def require_file(path: Path) -> Path:
+    """Return `path` if it is a file, else raise :class:`PathNotFound`."""
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise PathNotFound(f"{path} {what}", hint="Check the path.")
+    return path
+
+
+def rewrite_footer(sink: Sink, source: Path, metadata: Mapping[bytes, bytes]) -> None:
+    """Copy a Parquet file byte for byte under other key-value metadata (no row group is decoded).
+
+    Parameters
+    ----------
+    sink : door.Sink
+        Receives the new file.
+    source : Path
+        The file whose row groups are copied.
+    metadata : mapping of bytes to bytes
+        The new key-value metadata, complete.
+    """
+    old = open_parquet(source)
+    with old:
+        schema = with_metadata(old.schema_arrow, metadata)
+        empty = pa.BufferOutputStream()
+        with writer(empty, schema):
+            pass
+        merged = pq.read_metadata(pa.BufferReader(empty.getvalue()))
+        if merged.schema != old.metadata.schema:
+            # Another writer's physical schema (INT96, other list names): the plain way keeps it right.
+            write_batches(sink, schema, (old.read_row_group(i) for i in range(old.num_row_groups)))
+            return
+        merged.append_row_groups(old.metadata)
+    footer = pa.BufferOutputStream()
+    merged.write_metadata_file(footer)
+    with source.open("rb") as f:
+        f.seek(-8, 2)
+        body = f.tell() - int.from_bytes(f.read(4), "little")
+        f.seek(0)
+        left = body
+        while left:
+            block = f.read(min(left, 1 << 20))
+            sink.write(block)
+            left -= len(block)
+    # write_metadata_file puts the magic in front; the body has its own.
+    sink.write(footer.getvalue().to_pybytes()[4:])
