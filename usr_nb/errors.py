@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 
 class SequencesError(Exception):
-    """Base of every error raised by usr_nb.
+    r"""Base of every error raised by usr_nb.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class SequencesError(Exception):
     Examples
     --------
     >>> str(SequencesError("records.parquet is missing", hint="Run `usr init`."))
-    'records.parquet is missing\\nHint: Run `usr init`.'
+    'records.parquet is missing\nHint: Run `usr init`.'
     """
 
     exit_code: ClassVar[int] = 2

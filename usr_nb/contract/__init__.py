@@ -1,0 +1,1 @@
+"""The rules of the contract as pure functions: no input, no output."""

@@ -46,11 +46,11 @@ BIO_TYPES: Final[tuple[str, ...]] = ("dna", "rna", "protein")
 
 
 def normalize_sequence(sequence: str) -> str:
-    """Return ``sequence.strip()``: what is stored and hashed; the case is kept (REC-2).
+    r"""Return ``sequence.strip()``: what is stored and hashed; the case is kept (REC-2).
 
     Examples
     --------
-    >>> normalize_sequence("  ACgt\\n")
+    >>> normalize_sequence("  ACgt\n")
     'ACgt'
     """
     return sequence.strip()
@@ -73,7 +73,7 @@ def validate_alphabet(alphabet: str, bio_type: str | None = None) -> str:
             f"alphabet {str(alphabet)[:40]!r} is not one of {', '.join(ALPHABETS)}",
             hint=did_you_mean(str(alphabet), ALPHABETS),
         )
-    if bio_type is not None and alphabet.split("_")[0] != validate_bio_type(bio_type):
+    if bio_type is not None and alphabet.split("_", maxsplit=1)[0] != validate_bio_type(bio_type):
         fitting = [a for a in ALPHABETS if a.startswith(f"{bio_type}_")]
         raise ValidationError(
             f"alphabet '{alphabet}' does not belong to bio_type '{bio_type}'",
@@ -122,7 +122,7 @@ def first_bad_letter(sequence: str, alphabet: str) -> tuple[int, str] | None:
 def alphabet_hint(letter: str, alphabet: str) -> str | None:
     """Return what a wrong letter most likely means."""
     up = letter.upper()
-    kind = alphabet.split("_")[0]
+    kind = alphabet.split("_", maxsplit=1)[0]
     if letter == "*" and kind == "protein":
         return "A trailing '*' is a stop codon: import with --strip-stop (strip_stop=True)."
     if up == "N" and alphabet in ("dna_4", "rna_4"):

@@ -18,13 +18,10 @@ USR_EVENT_VERSION: Final = 1
 MAX_LINE_BYTES: Final = 1 << 20
 REDACTED: Final = "***REDACTED***"
 ACTIONS: Final = frozenset(
-    "init import_rows attach write_overlay_part tombstone restore state_set state_clear snapshot "
-    "materialize dedupe merge_datasets compact_overlay archive_overlay remove_overlay "
-    "registry_freeze pull push pull_file push_file implicit_file_pick make_mock add_demo_cols "
-    "convert_legacy repair_densegen recovered filter_save".split()
+    ["init", "import_rows", "attach", "write_overlay_part", "tombstone", "restore", "state_set", "state_clear", "snapshot", "materialize", "dedupe", "merge_datasets", "compact_overlay", "archive_overlay", "remove_overlay", "registry_freeze", "pull", "push", "pull_file", "push_file", "implicit_file_pick", "make_mock", "add_demo_cols", "convert_legacy", "repair_densegen", "recovered", "filter_save"]
 )
 _SECRET_WORDS: Final = frozenset(
-    "secret token password passwd apikey webhook auth credential bearer cookie session".split()
+    ["secret", "token", "password", "passwd", "apikey", "webhook", "auth", "credential", "bearer", "cookie", "session"]
 )
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
 _ACTION = re.compile(r"[a-z][a-z0-9_.\-]{0,79}\Z")

@@ -18,9 +18,7 @@ IUPAC: Final[dict[str, str]] = {
 COMPLEMENT: Final[dict[str, str]] = dict(zip("ACGTURYSWKMBDHVN", "TGCAAYRSWMKVHDBN", strict=True))
 DEGENERATE: Final = frozenset("RYSWKMBDHVN")
 _TOKEN = re.compile(r"\s*([A-Za-z])(\{\d{1,4}(?:,\d{1,4})?\})?\s*")
-_RC_TABLE = str.maketrans(
-    "ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn"
-)
+_RC_TABLE = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
 _RC_RNA = str.maketrans("ACGUNacgun", "UGCANugcan")
 
 

@@ -104,8 +104,10 @@ def qualify(namespace: str, column: str, *, essentials: frozenset[str]) -> str:
 
     Examples
     --------
-    >>> qualify("evo2", "llr", essentials=frozenset()), qualify("evo2", "evo2__llr",
-    ...     essentials=frozenset())
+    >>> (
+    ...     qualify("evo2", "llr", essentials=frozenset()),
+    ...     qualify("evo2", "evo2__llr", essentials=frozenset()),
+    ... )
     ('evo2__llr', 'evo2__llr')
     """
     if column in essentials:

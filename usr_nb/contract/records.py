@@ -59,7 +59,9 @@ def check_state(values: dict[str, Any]) -> dict[str, Any]:
             )
     if "masked" in given and not isinstance(given["masked"], bool):
         raise ValidationError(f"masked must be True or False, not {given['masked']!r}")
-    if "supersedes" in given and (not isinstance(given["supersedes"], str) or not given["supersedes"]):
+    if "supersedes" in given and (
+        not isinstance(given["supersedes"], str) or not given["supersedes"]
+    ):
         raise ValidationError("supersedes must be the id of a record")
     if "lineage" in given:
         lineage = given["lineage"]

@@ -12,8 +12,8 @@ from typing import Any, Final
 import pyarrow as pa
 import yaml
 
-from usr_nb.contract.names import STATE_NS, TOMBSTONE_NS, check_column, check_namespace, qualify
 from usr_nb.contract.essentials import ESSENTIALS
+from usr_nb.contract.names import STATE_NS, TOMBSTONE_NS, check_column, check_namespace, qualify
 from usr_nb.contract.records import STATE_SCHEMA
 from usr_nb.contract.types import parse_type, split_top_level, type_text
 from usr_nb.errors import NamespaceError, SchemaError, did_you_mean, join_hints
@@ -229,11 +229,15 @@ def parse_registry(plain: object, *, where: str) -> Registry:
             try:
                 parse_type(c["type"])
             except SchemaError as error:
-                raise SchemaError(f"{where}: {c['name']}: {error.message}", hint=error.hint) from None
+                raise SchemaError(
+                    f"{where}: {c['name']}: {error.message}", hint=error.hint
+                ) from None
             parsed.append(Column(c["name"], c["type"]))
         texts = {k: body.get(k) for k in ("owner", "description")}
         if any(v is not None and not isinstance(v, str) for v in texts.values()):
-            raise SchemaError(f"{where}: namespace '{ns}': owner and description are text", hint=hint)
+            raise SchemaError(
+                f"{where}: namespace '{ns}': owner and description are text", hint=hint
+            )
         entries[ns] = NamespaceEntry(columns=check_columns(ns, parsed), **texts)
     check_state_entry(entries.get(STATE_NS), where=where)
     return Registry(entries)

@@ -1,0 +1,1 @@
+"""Datasets: a thin face over the floors below."""

@@ -78,7 +78,7 @@ class Counted:
         for batch in self.merged.batches([*names, *extra]):
             self.rows += batch.num_rows
             if "usr_state__masked" in state:
-                self.masked += int(np.sum(_equal(batch, "usr_state__masked", True)))  # noqa: FBT003
+                self.masked += int(np.sum(_equal(batch, "usr_state__masked", True)))
             if "usr_state__qc_status" in state:
                 self.failed += int(np.sum(_equal(batch, "usr_state__qc_status", "fail")))
             yield batch.select(list(names))
@@ -127,5 +127,3 @@ def write_jsonl(sink: Any, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
 
 def _write_parquet(sink: Any, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
     return write_batches(sink, with_metadata(schema, {}), batches)
-
-

@@ -201,4 +201,3 @@ def manifest(ctx: Context) -> Manifest:
 def manifest_dict(ctx: Context) -> Mapping[str, Any]:
     """Return :func:`manifest` as plain values."""
     return asdict(manifest(ctx))
-

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from usr_nb.contract.essentials import (
     ARROW_SCHEMA,
@@ -27,13 +25,13 @@ from usr_nb.contract.essentials import (
 from usr_nb.contract.events import redact_command
 from usr_nb.contract.hashing import U64, id_prefixes
 from usr_nb.contract.times import parse, to_text, utc_now
-from usr_nb.errors import AlreadyExists, DuplicateIDError, ValidationError
 from usr_nb.dataset.context import Actor, Change, Context, change, fingerprint_of
 from usr_nb.dataset.prepare import Defaults, Problems, essential_batches
 from usr_nb.dataset.spill import Spill, spilled
+from usr_nb.errors import AlreadyExists, DuplicateIDError, ValidationError
 from usr_nb.overlay.merge import Merged
 from usr_nb.readers import Rows
-from usr_nb.storage import notes, registryfile, slots
+from usr_nb.storage import notes, slots
 from usr_nb.storage.layout import META, RECORDS, frozen_registry
 from usr_nb.storage.parquet import with_metadata, write_batches
 from usr_nb.storage.roots import new_place
@@ -95,9 +93,7 @@ def init(ctx: Context, *, source: str, notes_text: str, actor: Actor | None = No
         path = frozen_registry(registry.hash)
         stage.small_file(path, registry.as_yaml().encode())
         if not ctx.layout.meta.exists():
-            text = notes.initial_text(
-                name=ctx.name, created_at=at, source=source, notes=notes_text
-            )
+            text = notes.initial_text(name=ctx.name, created_at=at, source=source, notes=notes_text)
             stage.small_file(META, text.encode("utf-8", errors="backslashreplace"))
         shared: dict[str, Any] = {
             "fingerprint": fingerprint_of(stage.staged_path(RECORDS), 0, len(ARROW_SCHEMA)),
@@ -107,7 +103,9 @@ def init(ctx: Context, *, source: str, notes_text: str, actor: Actor | None = No
         }
         stage.event(ctx.event("init", args=args, **shared))
         stage.event(
-            ctx.event("registry_freeze", args={"auto": True}, artifacts={"registry": path}, **shared)
+            ctx.event(
+                "registry_freeze", args={"auto": True}, artifacts={"registry": path}, **shared
+            )
         )
         command = ["usr", "init", ctx.name]
         command += ["--source", source] if source else []
@@ -282,7 +280,9 @@ class Incoming:
                 mine: dict[str, list[int]] = {}
                 for row, cell in zip(rows.tolist(), self.cells(rows, "id"), strict=True):
                     mine.setdefault(cell, []).append(row)
-                for h, cell in zip(hits.tolist(), ids.take(pa.array(hits)).to_pylist(), strict=True):
+                for h, cell in zip(
+                    hits.tolist(), ids.take(pa.array(hits)).to_pylist(), strict=True
+                ):
                     found |= dict.fromkeys(mine.get(cell, []), start + h)
             start += batch.num_rows
         return found

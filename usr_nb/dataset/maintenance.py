@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import numpy as np
 import pyarrow as pa
 
 from usr_nb.contract.names import TOMBSTONE_NS, check_namespace, check_snapshot_name
@@ -143,7 +142,9 @@ def _chosen(c: Change, namespaces: Sequence[str] | None) -> list[str]:
         if ns not in there:
             raise NamespaceError(
                 f"Dataset '{c.ctx.name}' has no overlay of namespace '{ns}'",
-                hint=join_hints(did_you_mean(ns, there), f"Overlays: {', '.join(there) or 'none'}."),
+                hint=join_hints(
+                    did_you_mean(ns, there), f"Overlays: {', '.join(there) or 'none'}."
+                ),
             )
     return sorted(set(wanted))
 
@@ -279,6 +280,7 @@ def remove_overlay(
 def section(reason: str, actor: Actor | None) -> dict[str, Any]:
     """Return what a maintenance section puts into its events."""
     if not isinstance(reason, str) or not reason.strip():
-        raise ValidationError("A maintenance section needs a reason", hint="maintenance(reason=...)")
+        raise ValidationError(
+            "A maintenance section needs a reason", hint="maintenance(reason=...)"
+        )
     return {"reason": reason.strip(), "actor": actor}
-

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from usr_nb.contract.essentials import (
     ALPHABETS,
     ARROW_SCHEMA,
-    REQUIRED_COLUMNS,
     TIMESTAMP,
     alphabet_error,
     first_bad_letter,
@@ -54,7 +53,9 @@ class Problems:
     first: dict[str, SequencesError] = field(default_factory=dict)
     letter: tuple[int, int, str, str] | None = None
 
-    def add(self, kind: str, rows: np.ndarray[Any, Any], error: SequencesError | None = None) -> None:
+    def add(
+        self, kind: str, rows: np.ndarray[Any, Any], error: SequencesError | None = None
+    ) -> None:
         """Note 1-based rows that have this mistake."""
         if len(rows) == 0:
             return
@@ -169,12 +170,20 @@ def _one_batch(
         wrong = pc.not_equal(_text(batch, "id"), ids).to_numpy(zero_copy_only=False)
         problems.add("id", number[wrong.astype(bool)])
     length = pc.utf8_length(sequence).cast(pa.int32())
-    arrays = [ids, bio_type, sequence, alphabet, length, _source(batch, d), _created(batch, d, first)]
+    arrays = [
+        ids,
+        bio_type,
+        sequence,
+        alphabet,
+        length,
+        _source(batch, d),
+        _created(batch, d, first),
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=ARROW_SCHEMA)
 
 
 def _empty(cells: pa.Array) -> np.ndarray[Any, Any]:
-    missing = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(cells), ""), True)  # noqa: FBT003
+    missing = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(cells), ""), True)
     return np.asarray(missing.to_numpy(zero_copy_only=False), bool)
 
 

@@ -13,7 +13,6 @@ from usr_nb.contract.records import STATE_FIELDS, STATE_SCHEMA, TOMBSTONE_SCHEMA
 from usr_nb.contract.times import utc_now
 from usr_nb.dataset.context import Actor, Change, Context, change
 from usr_nb.dataset.ids import Found, find
-from usr_nb.errors import ValidationError
 from usr_nb.overlay.lookup import KeySpace
 from usr_nb.overlay.merge import Merged, merge_parts, union_keys
 from usr_nb.overlay.parts import new_part_time, part_metadata, parts_of
@@ -273,5 +272,3 @@ def get_state(
         plain["masked"] = bool(plain["masked"])
         out.append(plain)
     return out
-
-

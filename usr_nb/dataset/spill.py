@@ -53,9 +53,7 @@ class Spill:
 
 
 @contextmanager
-def spilled(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path
-) -> Iterator[Spill]:
+def spilled(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path) -> Iterator[Spill]:
     """Take in batches and give them back; the file, if there is one, is removed on leaving."""
     with ExitStack() as stack:
         spill = Spill(schema, folder, stack)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from usr_nb.dataset.context import Context
 from usr_nb.dataset.checks import base, files, log, overlay, state
 from usr_nb.dataset.checks.finding import Finding, Scope, Severity
+from usr_nb.dataset.context import Context
 from usr_nb.errors import ValidationError
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage import registryfile

@@ -1,0 +1,1 @@
+"""Overlays: parts, the merged view, attach, compact, materialize."""

@@ -14,9 +14,22 @@ import pyarrow.compute as pc
 from usr_nb.contract.essentials import ESSENTIALS
 from usr_nb.contract.names import qualify
 from usr_nb.contract.registry import Registry
-from usr_nb.errors import DuplicateIDError, SchemaError, ValidationError, did_you_mean, join_hints, some
+from usr_nb.errors import (
+    DuplicateIDError,
+    SchemaError,
+    ValidationError,
+    did_you_mean,
+    join_hints,
+    some,
+)
 from usr_nb.overlay.cast import cast_column
-from usr_nb.overlay.lookup import KeySpace, base_column, check_sequence_key, normal_keys, require_key
+from usr_nb.overlay.lookup import (
+    KeySpace,
+    base_column,
+    check_sequence_key,
+    normal_keys,
+    require_key,
+)
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import KEYS, PartInfo
 
@@ -145,7 +158,11 @@ def prepare(
     order = {n: i for i, n in enumerate(entry.column_names)}
     for src, column in sorted(wanted.items(), key=lambda kv: order[kv[1].name]):
         cells = cast_column(
-            table.column(src), column.arrow_type, name=column.name, parse_json=parse_json, where=where
+            table.column(src),
+            column.arrow_type,
+            name=column.name,
+            parse_json=parse_json,
+            where=where,
         )
         arrays[column.name] = cells.take(take)
     part = pa.table(arrays)
@@ -158,7 +175,7 @@ def _keys(column: pa.ChunkedArray, key: str, where: str) -> pa.ChunkedArray:
             raise SchemaError(f"{where}: key column is {column.type}, not text")
         column = column.cast(pa.string())
     keys = normal_keys(column, key)
-    empty = pc.fill_null(pc.equal(keys, ""), True).to_numpy()  # noqa: FBT003
+    empty = pc.fill_null(pc.equal(keys, ""), True).to_numpy()
     rows = np.flatnonzero(empty)
     if len(rows):
         raise ValidationError(
@@ -257,4 +274,3 @@ def count_changes(merged: Merged, prepared: Prepared) -> tuple[int, int]:
         overwritten |= had & has
         unset |= had & ~has
     return int(overwritten.sum()), int(unset.sum())
-

@@ -128,7 +128,9 @@ def _instant(cell: str, target: pa.DataType) -> int:
     return int(at.astype(np.int64))
 
 
-def _per_cell(text: pa.ChunkedArray, target: pa.DataType, read: Any, fail: _Fail) -> pa.ChunkedArray:
+def _per_cell(
+    text: pa.ChunkedArray, target: pa.DataType, read: Any, fail: _Fail
+) -> pa.ChunkedArray:
     out: list[Any] = []
     for row, cell in enumerate(text.to_pylist()):
         if cell is None or cell == "":
@@ -294,10 +296,7 @@ def _leaves(values: pa.ChunkedArray) -> Iterable[pa.Array]:
         yield whole.is_valid()
         for i in range(dtype.num_fields):
             yield from _leaves(whole.field(i))
-    elif pa.types.is_list(dtype) or pa.types.is_large_list(dtype):
-        yield pc.fill_null(pc.list_value_length(whole).cast(pa.int64()), -1)
-        yield from _leaves(whole.flatten())
-    elif pa.types.is_fixed_size_list(dtype):
+    elif pa.types.is_list(dtype) or pa.types.is_large_list(dtype) or pa.types.is_fixed_size_list(dtype):
         yield pc.fill_null(pc.list_value_length(whole).cast(pa.int64()), -1)
         yield from _leaves(whole.flatten())
     else:

@@ -33,7 +33,7 @@ def trim(text: pa.ChunkedArray) -> pa.ChunkedArray:
     Python's and Arrow's tables of white space need not agree.
     """
     suspect = pc.invert(pc.match_substring_regex(text, r"^[0-9A-Za-z](?s:.*)[0-9A-Za-z]$"))
-    rows = np.flatnonzero(pc.fill_null(suspect, False).to_numpy())  # noqa: FBT003
+    rows = np.flatnonzero(pc.fill_null(suspect, False).to_numpy())
     if len(rows) == 0:
         return text
     whole = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
@@ -107,5 +107,3 @@ def require_key(key: str, known: tuple[str, ...]) -> str:
     if key not in known:
         raise SchemaError(f"Key {key[:40]!r} is not one of {', '.join(known)}")
     return key
-
-

@@ -258,7 +258,9 @@ class Merged:
         """Yield columns of the base alone, in plain types."""
         left = self.base_rows if limit is None else limit
         schema = pa.schema([self.base_schema.field(c) for c in columns])
-        same = all(self.view.base.schema_arrow.field(c).type == schema.field(c).type for c in columns)
+        same = all(
+            self.view.base.schema_arrow.field(c).type == schema.field(c).type for c in columns
+        )
         with reading(self.view.layout.records):
             groups = None if left >= self.base_rows else self._groups_for(left)
             it = self.view.base.iter_batches(
@@ -308,7 +310,7 @@ class Merged:
         if column is None:
             return None
         n = len(column.source)
-        deleted = column.take(slice(0, n), None).fill_null(False)  # noqa: FBT003
+        deleted = column.take(slice(0, n), None).fill_null(False)
         return ~np.asarray(deleted.to_numpy(zero_copy_only=False), bool)
 
     def tombstone_rows(self) -> int:
@@ -335,9 +337,7 @@ class Merged:
             merged |= self._merge_namespace(ns, wanted, keys)
         return merged
 
-    def _merge_namespace(
-        self, ns: str, names: Sequence[str], keys: BaseKeys
-    ) -> dict[str, Column]:
+    def _merge_namespace(self, ns: str, names: Sequence[str], keys: BaseKeys) -> dict[str, Column]:
         infos = [p for p in self.parts(ns) if set(p.columns) & set(names)]
         if not infos:
             return {}

@@ -1,0 +1,1 @@
+"""The disk: one door, Parquet, slots and recovery, what a reader sees."""

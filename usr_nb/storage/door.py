@@ -21,14 +21,12 @@ import secrets
 import shutil
 import socket
 import stat
-
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from usr_nb.errors import StorageError
-
 
 TEMP_PREFIX = ".tmp-"
 _TEMP_NAME = re.compile(r"\.tmp-(?P<owner>[^/]+)-[0-9a-f]{8}\Z")

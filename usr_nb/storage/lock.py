@@ -37,7 +37,9 @@ def held(folder: Path, *, action: str, timeout_s: float | None = None) -> Iterat
         Naming the holder, after `timeout_s` seconds.
     """
     layout = Layout(folder)
-    lock = FileLock(str(layout.lock), timeout=default_timeout_s() if timeout_s is None else timeout_s)
+    lock = FileLock(
+        str(layout.lock), timeout=default_timeout_s() if timeout_s is None else timeout_s
+    )
     try:
         lock.acquire(poll_interval=0.02)
     except Timeout:
@@ -49,9 +51,9 @@ def held(folder: Path, *, action: str, timeout_s: float | None = None) -> Iterat
         # A file system without flock: the slot alone decides.
         yield
         return
-    except OSError as error:
+    except OSError:
         with door.typed(layout.lock, "lock"):
-            raise error
+            raise
     try:
         note = {
             "pid": os.getpid(),

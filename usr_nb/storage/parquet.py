@@ -171,7 +171,7 @@ def rewrite_footer(sink: Sink, source: Path, metadata: Mapping[bytes, bytes]) ->
             pass
         merged = pq.read_metadata(pa.BufferReader(empty.getvalue()))
         if merged.schema != old.metadata.schema:
-            # Another writer's physical schema (INT96, other list names): the plain way keeps it right.
+            # Another writer's physical schema (INT96, other list names): the plain way is right.
             write_batches(sink, schema, (old.read_row_group(i) for i in range(old.num_row_groups)))
             return
         merged.append_row_groups(old.metadata)

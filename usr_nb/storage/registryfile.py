@@ -22,7 +22,7 @@ class _NoAliasLoader(yaml.SafeLoader):
     """A safe loader that refuses aliases: a few of them can ask for gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases are not allowed")
         return super().compose_node(parent, index)
 
@@ -84,7 +84,9 @@ def load_or_none(root: Path) -> Registry | None:
     staged = [i for i in intent.install if i.path == REGISTRY_FILE] if intent is not None else []
     for place in [layout.txn / intent.operation_id / i.staged for i in staged if intent] + [path]:
         try:
-            data = place.read_bytes() if place.stat().st_size <= MAX_BYTES else b" " * (MAX_BYTES + 1)
+            data = (
+                place.read_bytes() if place.stat().st_size <= MAX_BYTES else b" " * (MAX_BYTES + 1)
+            )
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -94,7 +96,7 @@ def load_or_none(root: Path) -> Registry | None:
 
 
 def update(root: Path, change: Callable[[Registry], Registry], *, action: str) -> Registry:
-    """Replace the registry by ``change(registry)`` through a slot; no registration is lost (REG-7)."""
+    """Replace the registry by ``change(registry)`` through a slot: none is lost (REG-7)."""
 
     def build(stage: slots.Stage) -> Registry:
         before = load_or_none(root)

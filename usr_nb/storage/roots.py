@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from usr_nb.contract.names import CANONICAL_ARCHIVE, check_dataset_id, is_dataset_part
@@ -156,9 +157,9 @@ def open_or_literal(root: Path, name: str) -> Place:
 
 def refuse_archived(path: Path, root: Path | None) -> None:
     """Raise for a path in a legacy archive folder (LAY-3)."""
-    full = Path(os.path.abspath(path))
+    full = Path(os.path.normpath(Path.cwd() / path))
     parts = full.parts
-    legacy = any(a == "usr" and b == "archived" for a, b in zip(parts, parts[1:], strict=False))
+    legacy = ("usr", "archived") in pairwise(parts)
     if legacy or (root is not None and full.is_relative_to(root / "archived")):
         raise ValidationError(
             f"{path} lies in a legacy archive folder", hint=f"Use {CANONICAL_ARCHIVE}."

@@ -13,7 +13,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -87,9 +87,11 @@ class Intent:
             intent = cls(**plain)
             if not _OPERATION.match(intent.operation_id) or intent.txn_version != 1:
                 raise ValueError("operation id or version")
-            for path in [p for i in intent.install for p in (i.path, i.staged)] + [
-                p for r in intent.retire for p in (r.path, r.to) if p is not None
-            ] + intent.drop:
+            for path in (
+                [p for i in intent.install for p in (i.path, i.staged)]
+                + [p for r in intent.retire for p in (r.path, r.to) if p is not None]
+                + intent.drop
+            ):
                 check_relative(path)
         except (ValueError, TypeError, KeyError, SequencesError) as error:
             raise StorageError(
@@ -254,10 +256,9 @@ class Stage:
 
     def discard(self) -> None:
         """Remove the staging folder of an attempt that was not committed."""
-        try:
+        # What stays is removed by a later writer, as litter of a dead owner.
+        with suppress(StorageError):
             door.remove_flat_dir(self.folder)
-        except StorageError:
-            pass  # Litter of a dead owner is removed by a later writer.
 
 
 # Rolling forward ---------------------------------------------------------------------------------
@@ -276,8 +277,8 @@ def roll_forward(layout: Layout, intent: Intent, *, recovering: bool) -> None:
             except FileNotFoundError:
                 continue  # Another process did it.
         touched.add(target.parent)
-    for path in touched:
-        door.fsync_dir(path)
+    for parent in touched:
+        door.fsync_dir(parent)
     for gone in intent.retire:
         _retire(layout, intent, gone)
     for path in intent.drop:
@@ -309,10 +310,8 @@ def _retire(layout: Layout, intent: Intent, gone: Retire) -> None:
         return
     if not is_listed(target, gone):
         # Between look and rename another commit put a new file there: give it back.
-        try:
+        with suppress(FileExistsError):
             door.link(target, source)
-        except FileExistsError:
-            pass
         door.unlink(target)
     door.fsync_dir(target.parent)
     door.fsync_dir(source.parent)
@@ -390,7 +389,7 @@ def commit(
                 _finish(stage)
                 return result
             stage.discard()
-            time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
+            time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter
     raise ConcurrentWriteError(
         f"{folder}: other writers committed first {ATTEMPTS} times in a row",
         hint="Nothing was written. Try again.",

@@ -192,7 +192,7 @@ def _list_overlays(
 
 
 def overlay_paths(layout: Layout) -> list[str]:
-    """Return the overlay files in ``_derived/``, relative to the dataset; foreign files left out."""
+    """Return the overlay files in ``_derived/``, relative to the dataset, no foreign ones."""
     paths = []
     try:
         entries = sorted(layout.derived.iterdir())

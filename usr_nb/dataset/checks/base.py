@@ -123,7 +123,7 @@ class _Rows:
 
 
 def _mask(values: Any) -> np.ndarray[Any, Any]:
-    filled = pc.fill_null(values, False)  # noqa: FBT003
+    filled = pc.fill_null(values, False)
     return np.asarray(filled.to_numpy(zero_copy_only=False), bool)
 
 
@@ -156,7 +156,9 @@ def _check_batch(batch: pa.RecordBatch, rows: _Rows, start: int) -> None:
     wrong = _mask(pc.not_equal(ids, batch.column("id")))
     rows.add("REC-2", "id is not that of the sequence", wrong, start)
     lengths = pc.utf8_length(trimmed).cast(pa.int32())
-    rows.add("REC-2", "length is wrong", _mask(pc.not_equal(lengths, batch.column("length"))), start)
+    rows.add(
+        "REC-2", "length is wrong", _mask(pc.not_equal(lengths, batch.column("length"))), start
+    )
     known = pc.is_in(bio_type, value_set=pa.array(BIO_TYPES))
     rows.add("REC-3", "bio_type is not known", ~_mask(known), start)
     ok = np.zeros(batch.num_rows, bool)

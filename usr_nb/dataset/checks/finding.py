@@ -10,8 +10,8 @@ from typing import Literal
 import pyarrow as pa
 
 from usr_nb.contract.registry import Registry
-from usr_nb.overlay.merge import Merged
 from usr_nb.errors import StorageError
+from usr_nb.overlay.merge import Merged
 from usr_nb.storage.layout import ARTIFACTS, Layout
 from usr_nb.storage.parquet import open_parquet, reading
 from usr_nb.storage.view import View
@@ -53,7 +53,9 @@ class Scope:
         return found
 
 
-def accepts_hash(scope: Scope, namespace: str, full: str | None, contract: str | None) -> str | None:
+def accepts_hash(
+    scope: Scope, namespace: str, full: str | None, contract: str | None
+) -> str | None:
     """Return None if a file's registry stamps fit the mode, else why not (REG-9)."""
     against = scope.mode.removeprefix("namespace-")
     registries = [] if against == "frozen" else [scope.registry]

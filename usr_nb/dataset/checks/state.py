@@ -33,7 +33,9 @@ def check(scope: Scope) -> Iterator[Finding]:
             yield from _columns(file.path, table, schema)
     columns = [c for c in _WORDS if c in scope.view.base.schema_arrow.names]
     for name in columns:
-        values = pa.chunked_array([b.column(0) for b in scope.merged.base_batches([name])], pa.string())
+        values = pa.chunked_array(
+            [b.column(0) for b in scope.merged.base_batches([name])], pa.string()
+        )
         yield from _words("records.parquet", name, values)
 
 

@@ -1,0 +1,79 @@
+"""The verbs of a dataset that rewrite it, inside a maintenance section."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Literal, Self
+
+from usr_nb.dataset import context, maintenance
+from usr_nb.dataset.context import Actor
+from usr_nb.dataset.face_base import Face
+from usr_nb.dataset.maintenance import MaterializeResult
+from usr_nb.errors import ValidationError
+
+
+class MaintenanceFace(Face):
+    """Rewriting on purpose."""
+
+    @contextlib.contextmanager
+    def maintenance(self, reason: str, actor: Actor | None = None) -> Iterator[Self]:
+        """Open a section in which the base may be rewritten; its reason goes into the events."""
+        if self._ctx.maintenance is not None:
+            raise ValidationError("A maintenance section is open already")
+        self._ctx.maintenance = maintenance.section(reason, actor)
+        try:
+            yield self
+        finally:
+            self._ctx.maintenance = None
+
+    def _require_maintenance(self, verb: str) -> None:
+        if self._ctx.maintenance is None:
+            raise ValidationError(
+                f"{verb} rewrites the dataset and needs a maintenance section",
+                hint=f'with ds.maintenance(reason="..."): ds.{verb}(...)',
+            )
+
+    def materialize(
+        self,
+        namespaces: Sequence[str] | None = None,
+        keep_overlays: bool = True,
+        archive_overlays: bool = False,
+        drop_deleted: bool = False,
+        *,
+        snapshot_before: bool = False,
+    ) -> MaterializeResult:
+        """Write merged values into the base; reads give the same before and after.
+
+        Parameters
+        ----------
+        namespaces : sequence of str, optional
+            Which; all but ``usr`` by default.
+        keep_overlays : bool
+            False deletes the overlay files (after a quarter of an hour for running readers).
+        archive_overlays : bool
+            Move them to ``_derived/_archived/``.
+        drop_deleted : bool
+            Remove tombstoned rows for good; an automatic snapshot is taken first.
+        snapshot_before : bool
+            Keep the prior base as a snapshot.
+        """
+        self._require_maintenance("materialize")
+        return maintenance.materialize(
+            self._ctx, namespaces, keep_overlays=keep_overlays, archive_overlays=archive_overlays,
+            drop_deleted=drop_deleted, snapshot_before=snapshot_before,
+        )  # fmt: skip
+
+    def freeze_registry(self) -> str:
+        """Freeze the present registry into ``_registry/`` and stamp the base; returns its hash."""
+        self._require_maintenance("freeze_registry")
+        return context.freeze(self._ctx, auto=False, stamp=True)
+
+    def remove_overlay(
+        self,
+        namespace: str,
+        mode: Literal["delete", "archive", "error"] = "delete",
+        missing_ok: bool = False,
+    ) -> list[str]:
+        """Take away all files of a namespace; returns their paths in the dataset."""
+        return maintenance.remove_overlay(self._ctx, namespace, mode=mode, missing_ok=missing_ok)

@@ -1,0 +1,216 @@
+"""The verbs of a dataset that add overlays, tombstones, state, snapshots and events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from usr_nb.contract.times import to_text, utc_now
+from usr_nb.dataset import maintenance, overlays, records
+from usr_nb.dataset.context import Actor
+from usr_nb.dataset.face_base import Face
+from usr_nb.readers import open_rows
+from usr_nb.storage import eventlog, notes, slots
+
+PathLike = str | os.PathLike[str]
+
+
+class WritingFace(Face):
+    """Everything that adds to the dataset and rewrites nothing."""
+
+    def attach(
+        self,
+        path: Any,
+        namespace: str,
+        *,
+        key: str = "id",
+        key_col: str | None = None,
+        columns: Sequence[str] | None = None,
+        allow_overwrite: bool = False,
+        allow_missing: bool = False,
+        parse_json: bool = True,
+        backend: overlays.Backend = "pyarrow",
+        note: str = "",
+        actor: Actor | None = None,
+    ) -> int:
+        """Attach columns of a file (or table) as one new overlay part; returns the rows matched.
+
+        Parameters
+        ----------
+        path : path or table
+            csv, tsv, jsonl, parquet or xlsx.
+        namespace : str
+            A registered namespace; column ``x`` becomes ``<namespace>__x``.
+        key : {"id", "sequence", "sequence_norm", "sequence_ci"}
+            What the rows are matched by; `key_col` is the column that holds it.
+        columns : sequence of str, optional
+            Columns to attach; all but the key and essentials by default.
+        allow_overwrite : bool
+            Needed where columns have values already; the new values win.
+        allow_missing : bool
+            Skip rows whose key the dataset has not, instead of raising.
+        parse_json : bool
+            Read text such as ``"[1, 2]"`` for columns registered as list or struct.
+        backend : {"pyarrow", "duckdb"}
+            Who reads a Parquet file; the result is the same.
+        note : str
+            A line for ``meta.md``.
+
+        Raises
+        ------
+        NamespaceError, SchemaError, ValidationError, DuplicateIDError
+            With 1-based rows. Nothing was attached.
+        """
+        registry = self._ctx.registry()
+        rows = overlays.open_source(
+            path, registry, namespace, backend=backend, parse_json=parse_json
+        )
+        args = {
+            "path": str(path) if rows.format != "table" or backend == "duckdb" else "<table>",
+            "namespace": namespace, "key": key, "key_col": key_col,
+            "columns": list(columns) if columns is not None else None,
+            "allow_overwrite": allow_overwrite, "allow_missing": allow_missing,
+            "parse_json": parse_json, "backend": backend, "note": note,
+        }  # fmt: skip
+        command = ["usr", "attach", self.name, "--path", args["path"], "--namespace", namespace]
+        command += ["--key", key] + (["--key-col", key_col] if key_col else [])
+        command += ["--columns", ",".join(columns)] if columns else []
+        for flag, on in (("--allow-overwrite", allow_overwrite), ("--allow-missing", allow_missing),
+                         ("--no-parse-json", not parse_json)):  # fmt: skip
+            command += [flag] if on else []
+        command += ["--backend", backend] if backend != "pyarrow" else []
+        request = overlays.Request(
+            action="attach", namespace=namespace, key=key, key_col=key_col, columns=columns,
+            allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
+            guard=True, args=args, command=command,
+            title=note or f"attached columns of namespace {namespace}", actor=actor,
+        )  # fmt: skip
+        return overlays.write_part(self._ctx, rows, request).matched
+
+    attach_columns = attach
+
+    def write_overlay(
+        self,
+        namespace: str,
+        table: Any,
+        key: str = "id",
+        overwrite: bool = False,
+        allow_missing: bool = False,
+        *,
+        actor: Actor | None = None,
+    ) -> int:
+        """Attach the columns of a table in memory; like :meth:`attach`. Returns the rows matched."""
+        return self.attach(
+            table, namespace, key=key, allow_overwrite=overwrite, allow_missing=allow_missing,
+            actor=actor,
+        )  # fmt: skip
+
+    def write_overlay_part(
+        self,
+        namespace: str,
+        table: Any,
+        key: str = "id",
+        key_col: str | None = None,
+        allow_missing: bool = False,
+        actor: Actor | None = None,
+    ) -> int:
+        """Append one part, for pipelines: no lock, no guard, last writer wins.
+
+        Returns the number of rows written. Writes one file, one event and no note.
+        """
+        registry = self._ctx.registry()
+        rows = open_rows(table, types=overlays.source_types(registry, namespace))
+        args = {"namespace": namespace, "key": key, "key_col": key_col,
+                "allow_missing": allow_missing}  # fmt: skip
+        request = overlays.Request(
+            action="write_overlay_part", namespace=namespace, key=key, key_col=key_col,
+            columns=None, allow_overwrite=True, allow_missing=allow_missing, parse_json=True,
+            guard=False, args=args, command=(), title=None, actor=actor,
+        )  # fmt: skip
+        return overlays.write_part(self._ctx, rows, request).matched
+
+    def tombstone(
+        self,
+        ids: str | Iterable[str],
+        reason: str | None = None,
+        allow_missing: bool = False,
+        *,
+        actor: Actor | None = None,
+    ) -> int:
+        """Hide records from reads; their rows and values stay. Returns how many were marked."""
+        return records.tombstone(
+            self._ctx, ids, reason=reason, allow_missing=allow_missing, actor=actor
+        )
+
+    delete = tombstone
+
+    def restore(
+        self,
+        ids: str | Iterable[str],
+        allow_missing: bool = False,
+        *,
+        actor: Actor | None = None,
+    ) -> int:
+        """Bring tombstoned records back; returns how many were hidden before."""
+        return records.restore(self._ctx, ids, allow_missing=allow_missing, actor=actor)
+
+    def set_state(
+        self,
+        ids: str | Iterable[str],
+        *,
+        masked: bool | None = None,
+        qc_status: Literal["pass", "fail", "warn", "unknown"] | None = None,
+        split: Literal["train", "val", "test", "holdout"] | None = None,
+        supersedes: str | None = None,
+        lineage: Sequence[str] | None = None,
+        allow_missing: bool = False,
+        actor: Actor | None = None,
+    ) -> int:
+        """Set the given state fields and leave the others as they are; returns the number of ids."""
+        values = {"masked": masked, "qc_status": qc_status, "split": split,
+                  "supersedes": supersedes, "lineage": lineage}  # fmt: skip
+        return records.set_state(self._ctx, ids, values, allow_missing=allow_missing, actor=actor)
+
+    def clear_state(
+        self,
+        ids: str | Iterable[str],
+        allow_missing: bool = False,
+        *,
+        actor: Actor | None = None,
+    ) -> int:
+        """Unset all state fields; returns the number of ids."""
+        return records.clear_state(self._ctx, ids, allow_missing=allow_missing, actor=actor)
+
+    def snapshot(self, name: str | None = None) -> Path:
+        """Copy the base into ``_snapshots/``; the user's snapshots are never pruned."""
+        return self.dir / maintenance.snapshot(self._ctx, name)
+
+    def log_event(
+        self,
+        action: str,
+        *,
+        args: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        artifacts: Mapping[str, Any] | None = None,
+        maintenance: Mapping[str, Any] | None = None,
+        target_path: PathLike | None = None,
+        actor: Actor | None = None,
+    ) -> None:
+        """Append an event of one's own to the log, secrets redacted; no note is written (EVT-4)."""
+        with self._ctx.view() as view:
+            registry = self._ctx.reading_registry()
+            extra = {"target_path": str(target_path)} if target_path is not None else {}
+            event = self._ctx.event(
+                action, fingerprint=self._ctx.fingerprint(view), registry_hash=registry.hash,
+                args=args or {}, metrics=metrics or {}, artifacts={**(artifacts or {}), **extra},
+                maintenance=maintenance, actor=actor,
+            )  # fmt: skip
+        event["artifacts"] = {"operation_id": slots.new_operation_id(), **event["artifacts"]}
+        eventlog.append_event(self.events_path, event)
+
+    def append_meta_note(self, title: str, code: str) -> None:
+        """Append a note with a fenced block to ``meta.md``."""
+        note = {"at": to_text(utc_now()), "title": title, "command": code}
+        notes.append_note(self.meta_path, note)
