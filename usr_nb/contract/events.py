@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +20,20 @@ USR_EVENT_VERSION: Final = 1
 MAX_LINE_BYTES: Final = 1 << 20
 REDACTED: Final = "***REDACTED***"
 ACTIONS: Final = frozenset(
-    ["init", "import_rows", "attach", "write_overlay_part", "tombstone", "restore", "state_set", "state_clear", "snapshot", "materialize", "dedupe", "merge_datasets", "compact_overlay", "archive_overlay", "remove_overlay", "registry_freeze", "pull", "push", "pull_file", "push_file", "implicit_file_pick", "make_mock", "add_demo_cols", "convert_legacy", "repair_densegen", "recovered", "filter_save"]
-)
+    {
+        "init", "import_rows", "attach", "write_overlay_part", "tombstone", "restore",
+        "state_set", "state_clear", "snapshot", "materialize", "dedupe", "merge_datasets",
+        "compact_overlay", "archive_overlay", "remove_overlay", "registry_freeze",
+        "pull", "push", "pull_file", "push_file", "implicit_file_pick", "make_mock",
+        "add_demo_cols", "convert_legacy", "repair_densegen", "recovered", "filter_save",
+    }
+)  # fmt: skip
 _SECRET_WORDS: Final = frozenset(
-    ["secret", "token", "password", "passwd", "apikey", "webhook", "auth", "credential", "bearer", "cookie", "session"]
-)
+    {
+        "secret", "token", "password", "passwd", "apikey", "webhook", "auth", "credential",
+        "bearer", "cookie", "session",
+    }
+)  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
 _ACTION = re.compile(r"[a-z][a-z0-9_.\-]{0,79}\Z")
 _FLAG = re.compile(r"--?([A-Za-z][A-Za-z0-9_.\-]*)(=.*)?\Z", re.DOTALL)
@@ -64,9 +75,8 @@ def is_secret_key(key: str) -> bool:
     (True, True, False)
     """
     words = [w.lower() for w in _WORD.findall(key)]
-    singular = {w.removesuffix("s") if w not in _SECRET_WORDS else w for w in words} | set(words)
-    pairs = {a + b for a, b in zip(words, words[1:], strict=False)}
-    return bool(_SECRET_WORDS & (singular | pairs))
+    found = {*words, *(a + b for a, b in pairwise(words))}
+    return bool(_SECRET_WORDS & (found | {w.removesuffix("s") for w in found}))
 
 
 def redact(value: Any, *, key: str = "") -> Any:
@@ -80,7 +90,7 @@ def redact(value: Any, *, key: str = "") -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         items = sorted(value, key=str) if isinstance(value, set | frozenset) else list(value)
         return _redact_flags([redact(v) for v in items])
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value

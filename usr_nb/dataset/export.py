@@ -17,6 +17,7 @@ from usr_nb.dataset.values import json_text
 from usr_nb.errors import PathNotFound, ValidationError, did_you_mean
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage import door
+from usr_nb.storage.door import Sink
 from usr_nb.storage.parquet import with_metadata, write_batches
 
 ExportFormat = Literal["csv", "jsonl", "parquet"]
@@ -88,7 +89,7 @@ def _equal(batch: pa.RecordBatch, name: str, value: object) -> np.ndarray[Any, A
     return np.array([v == value for v in batch.column(name).to_pylist()], bool)
 
 
-def write_csv(sink: Any, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+def write_csv(sink: Sink, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
     """Write CSV: null is an empty cell, an empty string is ``""``, nested values are JSON."""
     flat = pa.schema(
         [pa.field(f.name, pa.string() if _needs_text(f.type) else f.type) for f in schema]
@@ -104,7 +105,7 @@ def write_csv(sink: Any, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -
 
 
 def _needs_text(dtype: pa.DataType) -> bool:
-    return pa.types.is_nested(dtype) or pa.types.is_timestamp(dtype)
+    return bool(pa.types.is_nested(dtype) or pa.types.is_timestamp(dtype))
 
 
 def _flat(values: pa.Array) -> pa.Array:
@@ -115,8 +116,8 @@ def _flat(values: pa.Array) -> pa.Array:
     return pa.array([json_text(v) for v in values.to_pylist()], pa.string())
 
 
-def write_jsonl(sink: Any, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-    """Write one JSON object per row with every column; NaN and infinities are null (strict JSON)."""
+def write_jsonl(sink: Sink, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    """Write one strict JSON object per row with every column; NaN and infinities are null."""
     rows = 0
     for batch in batches:
         lines = [json_text(row) or "null" for row in batch.select(schema.names).to_pylist()]
@@ -125,5 +126,5 @@ def write_jsonl(sink: Any, schema: pa.Schema, batches: Iterable[pa.RecordBatch])
     return rows
 
 
-def _write_parquet(sink: Any, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+def _write_parquet(sink: Sink, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
     return write_batches(sink, with_metadata(schema, {}), batches)

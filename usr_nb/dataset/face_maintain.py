@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
-from usr_nb.dataset import context, maintenance
+from usr_nb.dataset import compaction, context, maintenance
+from usr_nb.dataset.compaction import CompactResult
 from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
 from usr_nb.dataset.maintenance import MaterializeResult
@@ -63,6 +64,25 @@ class MaintenanceFace(Face):
             self._ctx, namespaces, keep_overlays=keep_overlays, archive_overlays=archive_overlays,
             drop_deleted=drop_deleted, snapshot_before=snapshot_before,
         )  # fmt: skip
+
+    def compact_overlay(self, namespace: str, *, single_file: bool = False) -> CompactResult:
+        """Rewrite all parts of a namespace into one file; reads give the same before and after.
+
+        Cells that no part spoke for stay silent (``usr:unspoken``); parts that land meanwhile are
+        kept and win. The old files move to ``_derived/_archived/``.
+
+        Parameters
+        ----------
+        single_file : bool
+            Write ``_derived/<namespace>.parquet``, for tools that want that form.
+
+        Raises
+        ------
+        NamespaceError
+            If the dataset has no such overlay.
+        """
+        self._require_maintenance("compact_overlay")
+        return compaction.compact_overlay(self._ctx, namespace, single_file=single_file)
 
     def freeze_registry(self) -> str:
         """Freeze the present registry into ``_registry/`` and stamp the base; returns its hash."""

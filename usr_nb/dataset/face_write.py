@@ -11,6 +11,7 @@ from usr_nb.contract.times import to_text, utc_now
 from usr_nb.dataset import maintenance, overlays, records
 from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
+from usr_nb.overlay.attach import Aggregate
 from usr_nb.readers import open_rows
 from usr_nb.storage import eventlog, notes, slots
 
@@ -33,6 +34,8 @@ class WritingFace(Face):
         parse_json: bool = True,
         backend: overlays.Backend = "pyarrow",
         note: str = "",
+        match: str | None = None,
+        aggregate: Aggregate | None = None,
         actor: Actor | None = None,
     ) -> int:
         """Attach columns of a file (or table) as one new overlay part; returns the rows matched.
@@ -57,6 +60,11 @@ class WritingFace(Face):
             Who reads a Parquet file; the result is the same.
         note : str
             A line for ``meta.md``.
+        match : str, optional
+            A column of the dataset with unique values, such as ``meta__name``: `key_col` holds
+            such values (by default a column of that name), and the part is stored by id.
+        aggregate : {"mean", "median", "first", "list"}, optional
+            Fold rows that repeat a key; their number is stored in ``<namespace>__n`` if registered.
 
         Raises
         ------
@@ -67,12 +75,13 @@ class WritingFace(Face):
         rows = overlays.open_source(
             path, registry, namespace, backend=backend, parse_json=parse_json
         )
-        args = {
+        args: dict[str, Any] = {
             "path": str(path) if rows.format != "table" or backend == "duckdb" else "<table>",
             "namespace": namespace, "key": key, "key_col": key_col,
             "columns": list(columns) if columns is not None else None,
             "allow_overwrite": allow_overwrite, "allow_missing": allow_missing,
             "parse_json": parse_json, "backend": backend, "note": note,
+            **({"match": match} if match else {}), **({"aggregate": aggregate} if aggregate else {}),
         }  # fmt: skip
         command = ["usr", "attach", self.name, "--path", args["path"], "--namespace", namespace]
         command += ["--key", key] + (["--key-col", key_col] if key_col else [])
@@ -81,11 +90,14 @@ class WritingFace(Face):
                          ("--no-parse-json", not parse_json)):  # fmt: skip
             command += [flag] if on else []
         command += ["--backend", backend] if backend != "pyarrow" else []
+        command += ["--match", match] if match else []
+        command += ["--aggregate", aggregate] if aggregate else []
         request = overlays.Request(
             action="attach", namespace=namespace, key=key, key_col=key_col, columns=columns,
             allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
             guard=True, args=args, command=command,
             title=note or f"attached columns of namespace {namespace}", actor=actor,
+            match=match, aggregate=aggregate,
         )  # fmt: skip
         return overlays.write_part(self._ctx, rows, request).matched
 

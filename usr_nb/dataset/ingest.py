@@ -239,7 +239,7 @@ class Incoming:
         """Raise for rows that repeat one another, unless they are to be folded (IMP-4)."""
         if on_conflict == "ignore" or not self.repeats:
             return
-        groups = self._groups({k: v for k, v in self.repeats.items()})
+        groups = self._groups(dict(self.repeats))
         raise _duplicates(
             f"{len(self.repeats):,} ids stand in more than one row of the input",
             groups,

@@ -197,7 +197,7 @@ def _forget_tombstones(c: Change, gone: pa.ChunkedArray) -> None:
         write_batches(sink, with_metadata(left.schema, metadata), [left])
 
 
-# Snapshots -----------------------------------------------------------------------------------------
+# Snapshots ------------------------------------------------------------------------------------
 
 
 def snapshot(ctx: Context, name: str | None, *, actor: Actor | None = None) -> str:
@@ -237,7 +237,7 @@ def _prune_automatic(c: Change) -> None:
         c.stage.drop(f"{SNAPSHOTS}/{name}")
 
 
-# Overlays as a whole -------------------------------------------------------------------------------
+# Overlays as a whole --------------------------------------------------------------------------
 
 
 def remove_overlay(

@@ -15,7 +15,9 @@ from usr_nb.contract.types import parse_type
 from usr_nb.dataset.context import Actor, Context, append_part, ensure_frozen
 from usr_nb.errors import ValidationError
 from usr_nb.overlay.attach import (
+    Aggregate,
     Prepared,
+    Wish,
     column_map,
     count_changes,
     default_key_col,
@@ -47,6 +49,8 @@ class Request:
     command: Sequence[str]
     title: str | None
     actor: Actor | None
+    match: str | None = None
+    aggregate: Aggregate | None = None
 
 
 @dataclass(frozen=True)
@@ -113,22 +117,33 @@ def write_part(ctx: Context, rows: Rows, request: Request) -> Written:
     registry = ctx.registry()
     registry.entry(ns)
     where = rows.label
-    key_col = default_key_col(rows.schema.names, request.key, request.key_col, where)
+    key = request.key if request.match is None else "id"
+    key_col = default_key_col(
+        rows.schema.names, request.key_col or request.match or request.key, request.key, where
+    )
     mapping = column_map(rows.schema.names, ns, key_col, request.columns, where)
     with ctx.view():
         pass
     table = pa.Table.from_batches(list(rows), schema=rows.schema)
+    wish = Wish(
+        namespace=ns,
+        key=key,
+        key_col=key_col,
+        mapping=mapping,
+        allow_missing=request.allow_missing,
+        parse_json=request.parse_json,
+        where=where,
+        match=request.match,
+        aggregate=request.aggregate,
+    )
     result = Written(table.num_rows, 0, 0, 0, 0, None)
     if not mapping or table.num_rows == 0:
         return result
     with ctx.view() as view:
-        merged = Merged(view, registry, include_overlays=[ns], include_deleted=True)
+        spaces: bool | list[str] = [ns] if request.match is None else True
+        merged = Merged(view, registry, include_overlays=spaces, include_deleted=True)
         parts = merged.parts(ns) if ns in view.overlays else []
-        prepared = prepare(
-            table, namespace=ns, key=request.key, key_col=key_col, mapping=mapping, merged=merged,
-            parts=parts, registry=registry, allow_missing=request.allow_missing,
-            parse_json=request.parse_json, where=where,
-        )  # fmt: skip
+        prepared = prepare(table, wish, merged=merged, parts=parts, registry=registry)
         overwritten = unset = 0
         if request.guard:
             held = held_columns(merged, parts, prepared.columns)
@@ -165,7 +180,7 @@ def _commit(
         event["artifacts"] = {"operation_id": operation}
         metadata = part_metadata(
             namespace=request.namespace,
-            key=request.key,
+            key=prepared.key,
             created_at=at,
             registry=registry,
             operation_id=operation,

@@ -22,7 +22,14 @@ from usr_nb.contract.essentials import (
 )
 from usr_nb.contract.hashing import compute_ids
 from usr_nb.contract.times import parse
-from usr_nb.errors import SchemaError, SequencesError, ValidationError, did_you_mean, some
+from usr_nb.errors import (
+    SchemaError,
+    SequencesError,
+    ValidationError,
+    did_you_mean,
+    join_hints,
+    some,
+)
 from usr_nb.overlay.lookup import trim
 from usr_nb.readers import Rows
 
@@ -102,7 +109,7 @@ def check_source_columns(rows: Rows) -> list[str]:
     if "sequence" not in names:
         raise SchemaError(
             f"{rows.label}: no column 'sequence'",
-            hint=f"{did_you_mean('sequence', names) or ''} Columns there: {some(names, 12)}.".strip(),
+            hint=join_hints(did_you_mean("sequence", names), f"Columns there: {some(names, 12)}."),
         )
     return [c for c in READ_COLUMNS if c in names]
 
@@ -125,7 +132,7 @@ def essential_batches(
             yield out
 
 
-def _text(batch: pa.RecordBatch, name: str, label: str = "") -> pa.Array:
+def _text(batch: pa.RecordBatch, name: str) -> pa.Array:
     column = batch.column(name)
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), pa.string())

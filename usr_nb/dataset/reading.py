@@ -32,7 +32,10 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
         pa.uint32(): pd.UInt32Dtype(), pa.uint64(): pd.UInt64Dtype(), pa.bool_(): pd.BooleanDtype(),
     }  # fmt: skip
     holed = {f.type for f in table.schema if f.type in nullable and table[f.name].null_count}
-    return table.to_pandas(types_mapper=lambda t: nullable[t] if t in holed else None)
+    frame: pd.DataFrame = table.to_pandas(
+        types_mapper=lambda t: nullable[t] if t in holed else None
+    )
+    return frame
 
 
 def scan(

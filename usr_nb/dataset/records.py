@@ -136,7 +136,7 @@ def current_file(view: View, namespace: str, schema: pa.Schema) -> pa.Table:
 
 
 def replace_file(c: Change, namespace: str, before: pa.Table, changed: pa.Table) -> None:
-    """Stage the file of a reserved namespace: the rows before, with the changed ones in their place."""
+    """Stage the file of a reserved namespace: the rows before, the changed ones in place."""
     touched = KeySpace(pa.chunked_array([changed.column("id").combine_chunks()]), unique=True)
     kept = before.filter(pa.array(touched.codes(before.column("id")) < 0))
     table = pa.concat_tables([kept, changed])

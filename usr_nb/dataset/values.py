@@ -13,7 +13,7 @@ import numpy as np
 from usr_nb.contract.times import to_text
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one return per kind of value
     """Return a value as JSON knows it: NaN and infinities become None.
 
     Examples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from usr_nb.contract.essentials import ESSENTIALS
 from usr_nb.contract.names import qualify
-from usr_nb.contract.registry import Registry
+from usr_nb.contract.registry import Column, NamespaceEntry, Registry
+from usr_nb.contract.types import type_text
 from usr_nb.errors import (
     DuplicateIDError,
     SchemaError,
@@ -24,16 +25,19 @@ from usr_nb.errors import (
 )
 from usr_nb.overlay.cast import cast_column
 from usr_nb.overlay.lookup import (
-    KeySpace,
+    Target,
     base_column,
     check_sequence_key,
     normal_keys,
     require_key,
+    trim,
 )
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import KEYS, PartInfo
 
 _SHOWN: Final = 5
+Aggregate = Literal["mean", "median", "first", "list"]
+AGGREGATES: Final[tuple[str, ...]] = get_args(Aggregate)
 
 
 @dataclass(frozen=True)
@@ -66,14 +70,8 @@ class Prepared:
 def column_map(
     names: Sequence[str], namespace: str, key_col: str, columns: Sequence[str] | None, where: str
 ) -> dict[str, str]:
-    """Return source column → registered name for the columns to attach.
-
-    Essential columns that merely stand in the file are left out unless they are asked for.
-    """
-    if columns is None:
-        chosen = [n for n in names if n != key_col and n not in ESSENTIALS and n not in KEYS]
-    else:
-        chosen = list(dict.fromkeys(columns))
+    """Return source column → registered name for the columns to attach: all but the key."""
+    chosen = [n for n in names if n != key_col] if columns is None else dict.fromkeys(columns)
     mapped: dict[str, str] = {}
     for given in chosen:
         found = given if given in names else given.removeprefix(f"{namespace}__")
@@ -89,34 +87,53 @@ def column_map(
     return mapped
 
 
-def default_key_col(names: Sequence[str], key: str, key_col: str | None, where: str) -> str:
-    """Return the source column that holds the keys."""
-    tried = [key_col] if key_col else [key, base_column(key)]
+def default_key_col(names: Sequence[str], wanted: str, key: str, where: str) -> str:
+    """Return the source column that holds the keys: the one named, else that of the key's base."""
+    tried = [wanted] if wanted != key else [key, base_column(key)]
     for name in tried:
         if name in names:
             return name
     raise SchemaError(
-        f"{where}: no key column '{tried[0]}'",
+        f"{where}: no key column '{wanted}'",
         hint=join_hints(
-            did_you_mean(tried[0], names),
+            did_you_mean(wanted, names),
             f"Name it with --key-col; columns there: {some(names, 12)}.",
         ),
     )
 
 
+@dataclass(frozen=True)
+class Wish:
+    """What is to be attached, and how its rows are matched and folded.
+
+    Attributes
+    ----------
+    mapping : mapping of str to str
+        Source column → registered column.
+    match : str or None
+        A column of the dataset whose values the key column holds; the part is then keyed by id.
+    aggregate : str or None
+        How rows that repeat a key are folded; None: they are an error.
+    """
+
+    namespace: str
+    key: str
+    key_col: str
+    mapping: Mapping[str, str]
+    allow_missing: bool
+    parse_json: bool
+    where: str
+    match: str | None = None
+    aggregate: Aggregate | None = None
+
+
 def prepare(
     table: pa.Table,
+    wish: Wish,
     *,
-    namespace: str,
-    key: str,
-    key_col: str,
-    mapping: Mapping[str, str],
     merged: Merged,
     parts: Sequence[PartInfo],
     registry: Registry,
-    allow_missing: bool,
-    parse_json: bool,
-    where: str,
 ) -> Prepared:
     """Return the part that a table makes; see :class:`Prepared`.
 
@@ -127,107 +144,197 @@ def prepare(
     ValidationError
         If keys are missing or unmatched; DuplicateIDError if they repeat. Rows are 1-based.
     """
-    require_key(key, KEYS)
-    entry = registry.entry(namespace)
-    if parts and parts[0].key != key:
+    require_key(wish.key, KEYS)
+    entry = registry.entry(wish.namespace)
+    if parts and parts[0].key != wish.key:
         raise SchemaError(
-            f"Namespace '{namespace}' is keyed by '{parts[0].key}', not '{key}'",
+            f"Namespace '{wish.namespace}' is keyed by '{parts[0].key}', not '{wish.key}'",
             hint=f"Attach with --key {parts[0].key}; a namespace has one key.",
         )
-    wanted = {src: registry.column(namespace, full) for src, full in mapping.items()}
-    keys = _keys(table.column(key_col), key, where)
-    space = _space(merged, key)
-    codes = space.codes(keys)
-    _check_repeats(keys, codes, key, where)
-    matched = codes >= 0
-    n_missing = int((~matched).sum())
-    if n_missing and not allow_missing:
-        sample = keys.take(pa.array(np.flatnonzero(~matched)[:_SHOWN])).to_pylist()
-        raise ValidationError(
-            f"{where}: {n_missing:,} of {len(codes):,} keys are not in the dataset: "
-            f"{some(s[:40] for s in sample)}",
-            hint=join_hints(
-                _why_missing(sample, key), "Use --allow-missing to skip them. Nothing was attached."
-            ),
-        )
-    first_row = _first_rows(space)
-    rows = np.flatnonzero(matched)
-    rows = rows[np.argsort(first_row[codes[rows]], kind="stable")]
-    take = pa.array(rows)
-    arrays = {key: keys.take(take)}
-    order = {n: i for i, n in enumerate(entry.column_names)}
-    for src, column in sorted(wanted.items(), key=lambda kv: order[kv[1].name]):
-        cells = cast_column(
-            table.column(src),
-            column.arrow_type,
-            name=column.name,
-            parse_json=parse_json,
-            where=where,
-        )
-        arrays[column.name] = cells.take(take)
-    part = pa.table(arrays)
-    return Prepared(part, key, len(codes), len(rows), n_missing, first_row[codes[rows]])
+    wanted = {
+        registry.column(wish.namespace, full): table.column(src)
+        for src, full in wish.mapping.items()
+    }
+    keys = _keys(table.column(wish.key_col), wish)
+    n_incoming = len(keys)
+    counts = np.ones(n_incoming, np.int64)
+    if wish.aggregate is not None:
+        keys, counts, cells = fold_rows(keys, wanted, entry, wish)
+    else:
+        _check_repeats(keys, wish)
+        cells = {c.name: _cast(values, c, wish) for c, values in wanted.items()}
+    rows = _target(merged, wish).find(keys)
+    if not wish.allow_missing:
+        _refuse_missing(keys, rows, wish)
+    hit = np.flatnonzero(rows >= 0)
+    hit = hit[np.argsort(rows[hit], kind="stable")]
+    take = pa.array(hit)
+    base_rows = rows[hit]
+    names = merged.base_keys("id").take(pa.array(base_rows)) if wish.match else keys.take(take)
+    arrays = {wish.key: names}
+    arrays |= {c.name: cells[c.name].take(take) for c in entry.columns if c.name in cells}
+    matched = int(counts[hit].sum())
+    return Prepared(
+        pa.table(arrays), wish.key, n_incoming, matched, n_incoming - matched, base_rows
+    )
 
 
-def _keys(column: pa.ChunkedArray, key: str, where: str) -> pa.ChunkedArray:
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        if not pa.types.is_null(column.type):
-            raise SchemaError(f"{where}: key column is {column.type}, not text")
+def _cast(values: pa.ChunkedArray, column: Column, wish: Wish) -> pa.ChunkedArray:
+    return cast_column(
+        values, column.arrow_type, name=column.name, parse_json=wish.parse_json, where=wish.where
+    )
+
+
+def _keys(column: pa.ChunkedArray, wish: Wish) -> pa.ChunkedArray:
+    kind = column.type
+    if wish.match and pa.types.is_integer(kind):
         column = column.cast(pa.string())
-    keys = normal_keys(column, key)
+    elif not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        if not pa.types.is_null(kind):
+            raise SchemaError(f"{wish.where}: key column '{wish.key_col}' is {kind}, not text")
+        column = column.cast(pa.string())
+    keys = trim(column.cast(pa.string())) if wish.match else normal_keys(column, wish.key)
     empty = pc.fill_null(pc.equal(keys, ""), True).to_numpy()
     rows = np.flatnonzero(empty)
     if len(rows):
         raise ValidationError(
-            f"{where}: {len(rows):,} rows have no {key} (row {some(r + 1 for r in rows[:_SHOWN])})",
+            f"{wish.where}: {len(rows):,} rows have no {wish.match or wish.key} "
+            f"(row {some(r + 1 for r in rows[:_SHOWN])})",
             hint="Fill the cells or remove the rows. Nothing was attached.",
         )
     return keys
 
 
-def _space(merged: Merged, key: str) -> KeySpace:
-    column = merged.base_keys(base_column(key))
-    space = KeySpace(normal_keys(column, key), unique=key == "id")
-    if key != "id":
-        base = pa.Table.from_batches(
-            merged.base_batches(["bio_type", "alphabet"]),
-            schema=pa.schema([merged.base_schema.field(n) for n in ("bio_type", "alphabet")]),
+def _target(merged: Merged, wish: Wish) -> Target:
+    if wish.match:
+        return _match_target(merged, wish.match)
+    column = merged.base_keys(base_column(wish.key))
+    if wish.key == "id":
+        return Target(column)
+    base = pa.Table.from_batches(
+        merged.base_batches(["bio_type", "alphabet"]),
+        schema=pa.schema([merged.base_schema.field(n) for n in ("bio_type", "alphabet")]),
+    )
+    check_sequence_key(
+        wish.key, bio_types=base.column("bio_type"), alphabets=base.column("alphabet")
+    )
+    return Target(normal_keys(column, wish.key), np.arange(len(column)))
+
+
+def _match_target(merged: Merged, match: str) -> Target:
+    """Return the values of one column of the dataset, each with its base row (ATT-8)."""
+    values = merged.table([match]).column(0).combine_chunks()
+    rows = np.arange(len(values))
+    if pa.types.is_list(values.type) or pa.types.is_fixed_size_list(values.type):
+        rows = np.asarray(pc.list_parent_indices(values).to_numpy(zero_copy_only=False), np.int64)
+        values = pc.list_flatten(values)
+    if not (pa.types.is_string(values.type) or pa.types.is_integer(values.type)):
+        raise SchemaError(
+            f"Column '{match}' is {values.type}; rows are matched by text or whole numbers",
+            hint="Choose a column of names or barcodes.",
         )
-        check_sequence_key(
-            key, bio_types=base.column("bio_type"), alphabets=base.column("alphabet"), space=space
-        )
-    return space
+    known = np.asarray(values.is_valid().to_numpy(zero_copy_only=False), bool)
+    names = pa.chunked_array([values.filter(pa.array(known)).cast(pa.string())])
+    return Target(names, rows[known].astype(np.int64))
 
 
-def _first_rows(space: KeySpace) -> npt.NDArray[np.int64]:
-    if space.rows is None:
-        return np.arange(space.size, dtype=np.int64)
-    first = np.full(space.size, -1, np.int64)
-    first[space.rows[::-1]] = np.arange(len(space.rows) - 1, -1, -1)
-    return first
+def _refuse_missing(keys: pa.ChunkedArray, rows: npt.NDArray[np.int64], wish: Wish) -> None:
+    missing = np.flatnonzero(rows < 0)
+    if len(missing) == 0:
+        return
+    sample = keys.take(pa.array(missing[:_SHOWN])).to_pylist()
+    raise ValidationError(
+        f"{wish.where}: {len(missing):,} of {len(keys):,} keys are not in the dataset: "
+        f"{some(s[:40] for s in sample)}",
+        hint=join_hints(
+            _why_missing(sample, wish.key),
+            "Use --allow-missing to skip them. Nothing was attached.",
+        ),
+    )
 
 
-def _check_repeats(
-    keys: pa.ChunkedArray, codes: npt.NDArray[np.int64], key: str, where: str
-) -> None:
-    known = codes[codes >= 0]
-    unknown = keys.filter(pa.array(codes < 0))
-    if len(np.unique(known)) == len(known) and len(pc.unique(unknown)) == len(unknown):
+def _check_repeats(keys: pa.ChunkedArray, wish: Wish) -> None:
+    if pc.count_distinct(keys).as_py() == len(keys):
         return
     rows_of: dict[str, list[int]] = {}
     for row, cell in enumerate(keys.to_pylist(), start=1):
         rows_of.setdefault(cell, []).append(row)
     repeated = {k: r for k, r in rows_of.items() if len(r) > 1}
+    by_id = wish.key == "id"
     groups: list[dict[str, Any]] = [
-        {"id": k, "count": len(r), "rows": r[:_SHOWN], "sequence": k if key != "id" else ""}
+        {"id": k, "count": len(r), "rows": r[:_SHOWN], "sequence": "" if by_id else k}
         for k, r in list(repeated.items())[:_SHOWN]
     ]
     shown = "; ".join(f"{g['id'][:24]} in rows {some(g['rows'])}" for g in groups)
     raise DuplicateIDError(
-        f"{where}: {len(repeated):,} keys stand in more than one row: {shown}",
+        f"{wish.where}: {len(repeated):,} keys stand in more than one row: {shown}",
         hint="Keep one row per key, or fold them with --aggregate. Nothing was attached.",
         groups=groups,
     )
+
+
+def fold_rows(
+    keys: pa.ChunkedArray,
+    wanted: Mapping[Column, pa.ChunkedArray],
+    entry: NamespaceEntry,
+    wish: Wish,
+) -> tuple[pa.ChunkedArray, npt.NDArray[np.int64], dict[str, pa.ChunkedArray]]:
+    """Fold rows that repeat a key; returns (keys, rows per key, cells by column) (ATT-8).
+
+    mean and median leave nulls out; first takes the first row's cell; list collects the cells of
+    all rows in input order. The number of rows per key is stored in ``<ns>__n`` if registered.
+    """
+    if wish.aggregate not in AGGREGATES:
+        raise ValidationError(
+            f"aggregate {str(wish.aggregate)[:40]!r} is not known",
+            hint=did_you_mean(str(wish.aggregate), AGGREGATES)
+            or f"Use one of {', '.join(AGGREGATES)}.",
+        )
+    encoded = keys.combine_chunks().dictionary_encode()
+    codes = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(len(encoded.dictionary) + 1))
+    cells = {c.name: _fold_column(values, c, order, starts, wish) for c, values in wanted.items()}
+    count = entry.column(f"{wish.namespace}__n")
+    if count is not None and count.name not in cells:
+        numbers = pa.chunked_array([pa.array(np.diff(starts))])
+        cells[count.name] = _cast(numbers, count, wish)
+    return pa.chunked_array([encoded.dictionary]), np.diff(starts), cells
+
+
+def _fold_column(
+    values: pa.ChunkedArray,
+    column: Column,
+    order: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
+    wish: Wish,
+) -> pa.ChunkedArray:
+    if wish.aggregate == "first":
+        return _cast(values, column, wish).take(pa.array(order[starts[:-1]]))
+    if wish.aggregate == "list":
+        if not pa.types.is_list(column.arrow_type):
+            raise SchemaError(
+                f"Column '{column.name}' is registered as {column.type}, not as a list",
+                hint="Register it as list<...> to collect values with aggregate='list'.",
+            )
+        inner = Column(column.name, type_text(column.arrow_type.value_type))
+        flat = _cast(values, inner, wish).take(pa.array(order)).combine_chunks()
+        lists = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), flat)
+        return pa.chunked_array([lists]).cast(column.arrow_type)
+    numbers = _cast(values, Column(column.name, "float64"), wish).combine_chunks()
+    ordered = numbers.take(pa.array(order))
+    folded = [
+        _middle(ordered.slice(a, b - a), wish.aggregate)
+        for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
+    ]
+    return _cast(pa.chunked_array([pa.array(folded, pa.float64())]), column, wish)
+
+
+def _middle(values: pa.Array, how: Aggregate | None) -> float | None:
+    known = values.drop_null().to_numpy(zero_copy_only=False)
+    if len(known) == 0:
+        return None
+    return float(np.mean(known) if how == "mean" else np.median(known))
 
 
 def _why_missing(sample: Sequence[str], key: str) -> str | None:
@@ -263,11 +370,11 @@ def refuse_overwrite(columns: Sequence[str], namespace: str) -> None:
 def count_changes(merged: Merged, prepared: Prepared) -> tuple[int, int]:
     """Return (rows with a value overwritten, rows with a value unset) by a part (ATT-3)."""
     names = [c for c in prepared.columns if c in merged.schema.names]
-    if not names or prepared.matched == 0:
+    if not names or prepared.table.num_rows == 0:
         return 0, 0
     before = merged.take(prepared.base_rows, names)
-    overwritten = np.zeros(prepared.matched, bool)
-    unset = np.zeros(prepared.matched, bool)
+    overwritten = np.zeros(prepared.table.num_rows, bool)
+    unset = np.zeros(prepared.table.num_rows, bool)
     for name in names:
         had = np.asarray(before.column(name).is_valid().to_numpy(), bool)
         has = np.asarray(prepared.table.column(name).is_valid().to_numpy(), bool)

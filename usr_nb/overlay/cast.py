@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable
+import math
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +21,13 @@ from usr_nb.errors import SchemaError
 _TRUE: Final = frozenset({"true", "t", "yes", "1"})
 _FALSE: Final = frozenset({"false", "f", "no", "0"})
 _MAX_CELL: Final = 16 << 20
+_INFINITE: Final = r"^[+-]?(?i:inf|infinity)$"
+_INSTANT: Final = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d{1,9}))?)?"
+    r" ?(?:Z|UTC|([+-]\d{2}):?(\d{2})?)?\Z",
+    re.ASCII | re.IGNORECASE,
+)
+_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def cast_column(
@@ -46,6 +57,9 @@ def cast_column(
     fail = _Fail(name, target, where)
     if pa.types.is_null(source):
         return pa.chunked_array([pa.nulls(len(values), target)])
+    if pa.types.is_dictionary(source):
+        values = values.cast(source.value_type)
+        source = values.type
     if same_type(source, target):
         return values.cast(target)
     if pa.types.is_string(source) or pa.types.is_large_string(source):
@@ -90,16 +104,42 @@ def _from_text(
         return _per_cell(trimmed, target, _bool, fail)
     if pa.types.is_timestamp(target):
         return _per_cell(trimmed, target, lambda v: _instant(v, target), fail)
-    try:
-        return trimmed.cast(target)
-    except pa.ArrowException:
-        pass
     if pa.types.is_integer(target):
-        # A spreadsheet or pandas wrote 12 as 12.0.
-        return _per_cell(trimmed, target, _whole, fail)
-    if pa.types.is_float16(target):
-        return _per_cell(trimmed, target, lambda v: np.float16(v), fail)
-    return _per_cell(trimmed, target, float, fail)
+        try:
+            return trimmed.cast(target)
+        except pa.ArrowException:
+            # A spreadsheet or pandas wrote 12 as 12.0.
+            return _per_cell(trimmed, target, _whole, fail)
+    try:
+        out = trimmed.cast(target)
+    except pa.ArrowException:
+        out = _per_cell(trimmed, target, lambda v: _float(_number(v), target), fail)
+    _check_infinite(trimmed, out, fail)
+    return out
+
+
+def _check_infinite(text: pa.ChunkedArray, out: pa.ChunkedArray, fail: _Fail) -> None:
+    """Raise where a finite number became infinite: it does not fit."""
+    wide = out.cast(pa.float64()) if pa.types.is_float16(out.type) else out
+    lost = pc.and_(pc.is_inf(wide), pc.invert(pc.match_substring_regex(text, _INFINITE)))
+    rows = np.flatnonzero(pc.fill_null(lost, False).to_numpy())  # noqa: FBT003
+    if len(rows):
+        raise fail(text, int(rows[0]), "too large")
+
+
+def _number(cell: str) -> float:
+    if "_" in cell:
+        raise ValueError("not a number")
+    return float(cell)
+
+
+def _float(value: float, target: pa.DataType) -> Any:
+    """Return a number as `target` holds it; a finite one that becomes infinite is a ValueError."""
+    with np.errstate(over="ignore"):
+        out = target.to_pandas_dtype()(value)
+    if math.isinf(float(out)) and not math.isinf(value):
+        raise ValueError("too large")
+    return out if pa.types.is_float16(target) else float(value)
 
 
 def _bool(cell: str) -> bool:
@@ -113,19 +153,28 @@ def _bool(cell: str) -> bool:
 
 def _whole(cell: str) -> int:
     try:
-        return int(cell)
+        if "_" not in cell:
+            return int(cell)
+        raise ValueError(cell)
     except ValueError:
-        number = float(cell)
+        number = _number(cell)
         if not number.is_integer() or abs(number) > 2**53:
             raise ValueError("not a whole number") from None
         return int(number)
 
 
 def _instant(cell: str, target: pa.DataType) -> int:
-    at = np.datetime64(cell.removesuffix("Z").replace("+00:00", ""), target.unit)
-    if np.isnat(at):
-        raise ValueError("not a time")
-    return int(at.astype(np.int64))
+    found = _INSTANT.match(cell.strip())
+    if found is None:
+        raise ValueError("write times as 2026-01-31T12:00:00Z")
+    day, clock, fraction, hours, minutes = found.groups()
+    at = datetime.fromisoformat(f"{day}T{clock or '00:00'}").replace(tzinfo=UTC)
+    shift = 60 * int(hours or 0) + int(f"{(hours or '+')[0]}{minutes or 0}")
+    nanoseconds = (round(at.timestamp()) - 60 * shift) * 10**9 + int((fraction or "0").ljust(9, "0"))
+    value, finer = divmod(nanoseconds, 10**9 // _PER_SECOND[target.unit])
+    if finer:
+        raise ValueError(f"finer than {target.unit}")
+    return value
 
 
 def _per_cell(
@@ -158,7 +207,21 @@ def _parse_nested(
             out.append(fit(parse_literal(cell), target))
         except (ValueError, TypeError, OverflowError, pa.ArrowException) as error:
             raise fail.cell(cell, row, str(error)[:60]) from None
-    return pa.chunked_array([pa.array(out, target)])
+    try:
+        return pa.chunked_array([pa.array(out, target)])
+    except (OverflowError, pa.ArrowException):
+        _raise_first_unfit(text, out, target, fail)
+        raise
+
+
+def _raise_first_unfit(
+    text: pa.ChunkedArray, parsed: list[Any], target: pa.DataType, fail: _Fail
+) -> None:
+    for row, value in enumerate(parsed):
+        try:
+            pa.scalar(value, target)
+        except (OverflowError, pa.ArrowException) as error:
+            raise fail(text, row, str(error)[:60]) from None
 
 
 def parse_literal(cell: str) -> Any:
@@ -187,7 +250,7 @@ def parse_literal(cell: str) -> Any:
         raise ValueError("neither a JSON list nor an object") from None
 
 
-def fit(value: Any, target: pa.DataType) -> Any:
+def fit(value: Any, target: pa.DataType) -> Any:  # noqa: C901, PLR0912 - one branch per kind of type
     """Return a parsed value as Arrow builds it in `target`; loss is a ValueError.
 
     Decimal text becomes the nearest float, as it does for a plain column.
@@ -218,7 +281,7 @@ def fit(value: Any, target: pa.DataType) -> Any:
             raise ValueError("not a whole number")
         return int(value)
     if pa.types.is_floating(target):
-        return np.float16(value) if pa.types.is_float16(target) else float(value)
+        return _float(value, target)
     return value
 
 
@@ -226,54 +289,72 @@ def fit(value: Any, target: pa.DataType) -> Any:
 
 
 def _from_values(values: pa.ChunkedArray, target: pa.DataType, fail: _Fail) -> pa.ChunkedArray:
-    try:
-        out = values.cast(target, safe=True)
-    except pa.ArrowException:
-        out = None
-    if out is not None and lossless(values, out):
+    out, _ = _try_cast(values, target)
+    if out is not None:
         return out
     for row in _suspects(values, target):
-        one = values.slice(row, 1)
-        try:
-            kept = lossless(one, one.cast(target, safe=True))
-        except pa.ArrowException as error:
-            raise fail(values, row, str(error).splitlines()[0][:60]) from None
-        if not kept:
-            raise fail(values, row, "it would lose precision")
+        kept, why = _try_cast(values.slice(row, 1), target)
+        if kept is None:
+            raise fail(values, row, why)
     raise fail(values, 0)
+
+
+def _try_cast(values: pa.ChunkedArray, target: pa.DataType) -> tuple[pa.ChunkedArray | None, str]:
+    """Return the cast column, or None and the reason where something would be lost."""
+    why = "it would lose precision"
+    try:
+        out = values.cast(target, safe=True)
+    except pa.ArrowException as error:
+        why = str(error).splitlines()[0][:60]
+        try:
+            # Arrow refuses integers beyond 2**53 as floats, also those that fit exactly.
+            out = values.cast(target, safe=False)
+        except pa.ArrowException:
+            return None, why
+    return (out, "") if lossless(values, out) else (None, why)
 
 
 def _suspects(values: pa.ChunkedArray, target: pa.DataType) -> Iterable[int]:
     """Yield the rows of the first block of 4,096 that does not cast, to name one cheaply."""
     for start in range(0, len(values), 4096):
         block = values.slice(start, 4096)
-        try:
-            if lossless(block, block.cast(target, safe=True)):
-                continue
-        except pa.ArrowException:
-            pass
+        if _try_cast(block, target)[0] is not None:
+            continue
         yield from range(start, start + len(block))
 
 
 def lossless(before: pa.ChunkedArray, after: pa.ChunkedArray) -> bool:
-    """Say whether two columns hold the same values, whatever their types; NaN equals NaN."""
-    for a, b in zip(_leaves(before), _leaves(after), strict=True):
-        if a.null_count != b.null_count:
+    """Say whether two columns hold the same values, whatever their types; NaN equals NaN.
+
+    Fields of structs are compared by name; one that only `after` has is a null field.
+    """
+    kept = dict(_leaves(after))
+    for path, a in _leaves(before):
+        b = kept.get(path)
+        if b is None or a.null_count != b.null_count or len(a) != len(b) or not _same_leaf(a, b):
             return False
-        if pa.types.is_timestamp(a.type) or pa.types.is_date(a.type):
-            back = b.cast(a.type, safe=False)
-            if not back.equals(a):
-                return False
-        elif pa.types.is_floating(a.type) or pa.types.is_floating(b.type):
-            if not _same_numbers(a.drop_null(), b.drop_null()):
-                return False
-        else:
-            try:
-                if not b.cast(a.type).equals(a):
-                    return False
-            except pa.ArrowException:
-                return False
     return True
+
+
+def _same_leaf(a: pa.Array, b: pa.Array) -> bool:
+    if pa.types.is_decimal(a.type):
+        return _same_decimals(a.drop_null(), b.drop_null())
+    if pa.types.is_timestamp(a.type) or pa.types.is_date(a.type):
+        return bool(b.cast(a.type, safe=False).equals(a))
+    if pa.types.is_floating(a.type) or pa.types.is_floating(b.type):
+        return _same_numbers(a.drop_null(), b.drop_null())
+    try:
+        return bool(b.cast(a.type).equals(a))
+    except pa.ArrowException:
+        return False
+
+
+def _same_decimals(a: pa.Array, b: pa.Array) -> bool:
+    """Compare decimals with numbers; a float is right if its shortest text is the decimal."""
+    if not (pa.types.is_integer(b.type) or pa.types.is_floating(b.type)):
+        return False
+    numbers = b.to_numpy(zero_copy_only=False)
+    return all(x == Decimal(str(y)) for x, y in zip(a.to_pylist(), numbers, strict=True))
 
 
 def _same_numbers(a: pa.Array, b: pa.Array) -> bool:
@@ -287,17 +368,22 @@ def _same_numbers(a: pa.Array, b: pa.Array) -> bool:
     return bool(np.array_equal(x.astype(wide), y.astype(wide), equal_nan=True))
 
 
-def _leaves(values: pa.ChunkedArray) -> Iterable[pa.Array]:
+def _leaves(values: pa.ChunkedArray, path: str = "") -> Iterator[tuple[str, pa.Array]]:
+    """Yield the flat arrays that a column is made of, each under its path."""
     whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     if isinstance(whole, pa.ChunkedArray):
         whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], whole.type)
     dtype = whole.type
     if pa.types.is_struct(dtype):
-        yield whole.is_valid()
-        for i in range(dtype.num_fields):
-            yield from _leaves(whole.field(i))
-    elif pa.types.is_list(dtype) or pa.types.is_large_list(dtype) or pa.types.is_fixed_size_list(dtype):
-        yield pc.fill_null(pc.list_value_length(whole).cast(pa.int64()), -1)
-        yield from _leaves(whole.flatten())
+        yield f"{path}?", whole.is_valid()
+        for i, child in enumerate(whole.flatten()):
+            yield from _leaves(child, f"{path}.{dtype.field(i).name}")
+    elif (
+        pa.types.is_list(dtype)
+        or pa.types.is_large_list(dtype)
+        or pa.types.is_fixed_size_list(dtype)
+    ):
+        yield f"{path}#", pc.fill_null(pc.list_value_length(whole).cast(pa.int64()), -1)
+        yield from _leaves(whole.flatten(), f"{path}[]")
     else:
-        yield whole
+        yield path, whole

@@ -57,16 +57,16 @@ class KeySpace:
     def __init__(self, keys: pa.ChunkedArray, *, unique: bool) -> None:
         if unique:
             self.rows: Int | None = None
-            self._values = keys.combine_chunks()
+            self.values = keys.combine_chunks()
         else:
             encoded = keys.combine_chunks().dictionary_encode()
             self.rows = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-            self._values = encoded.dictionary
-        self.size = len(self._values)
+            self.values = encoded.dictionary
+        self.size = len(self.values)
 
     def codes(self, keys: pa.ChunkedArray) -> Int:
         """Return the code of each key, -1 where no base row has it."""
-        found = pc.index_in(keys, value_set=self._values)
+        found = pc.index_in(keys, value_set=self.values)
         return np.asarray(pc.fill_null(found, -1).to_numpy()).astype(np.int64)
 
     def per_row(self, by_code: Int) -> Int:
@@ -74,10 +74,8 @@ class KeySpace:
         return by_code if self.rows is None else by_code[self.rows]
 
 
-def check_sequence_key(
-    key: str, *, bio_types: pa.ChunkedArray, alphabets: pa.ChunkedArray, space: KeySpace
-) -> None:
-    """Raise unless a sequence key names each base row alone (OVL-3; checked when writing)."""
+def check_sequence_key(key: str, *, bio_types: pa.ChunkedArray, alphabets: pa.ChunkedArray) -> None:
+    """Raise unless a dataset of these kinds can be keyed by sequence (OVL-3; when writing)."""
     if key == "id":
         return
     kinds = sorted(pc.unique(bio_types).to_pylist())
@@ -93,13 +91,58 @@ def check_sequence_key(
                 f"Key 'sequence_ci' needs every row to be dna_4; there is also {some(others)}",
                 hint="Use key 'sequence' or 'id'.",
             )
-    if space.rows is not None and space.size < len(space.rows):
-        counts = np.bincount(space.rows, minlength=space.size)
-        shared = space._values.take(np.flatnonzero(counts > 1)[:3]).to_pylist()
-        raise ValidationError(
-            f"Key '{key}' is not unique in the base: {some(s[:40] for s in shared)}",
-            hint="Use key 'id', or `usr maintenance dedupe` first.",
-        )
+
+
+class Target:
+    """What the rows of an input are matched to: base rows, each under one or more names.
+
+    Parameters
+    ----------
+    names : pyarrow.ChunkedArray of string
+        Names of base rows, in row order, without nulls.
+    rows : numpy.ndarray of int64, optional
+        The base row of each name; by default name i is that of row i, and names are unique.
+    """
+
+    def __init__(self, names: pa.ChunkedArray, rows: Int | None = None) -> None:
+        if rows is None:
+            self._values = names.combine_chunks()
+            self._first: Int | None = None
+            self._shared: npt.NDArray[np.bool_] | None = None
+            return
+        encoded = names.combine_chunks().dictionary_encode()
+        codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        self._values = encoded.dictionary
+        size = len(self._values)
+        first = np.full(size, -1, np.int64)
+        first[codes[::-1]] = rows[::-1]
+        self._first = first
+        # A name may stand twice in one row (a list of names); only several rows make it ambiguous.
+        self._shared = np.bincount(codes[rows != first[codes]], minlength=size) > 0
+
+    def find(self, keys: pa.ChunkedArray) -> Int:
+        """Return the first base row of each key, -1 where none has it.
+
+        Raises
+        ------
+        ValidationError
+            If a key fits several base rows.
+        """
+        found = pc.index_in(keys, value_set=self._values)
+        codes = np.asarray(pc.fill_null(found, -1).to_numpy()).astype(np.int64)
+        if self._first is None or self._shared is None:
+            return codes
+        ambiguous = np.flatnonzero((codes >= 0) & self._shared[codes]) if len(self._shared) else []
+        if len(ambiguous):
+            shown = keys.take(pa.array(ambiguous[:3])).to_pylist()
+            raise ValidationError(
+                f"{len(ambiguous):,} keys fit several records: {some(str(s)[:40] for s in shown)}",
+                hint="Use key 'id', or `usr maintenance dedupe` first.",
+            )
+        out = np.full(len(codes), -1, np.int64)
+        hit = codes >= 0
+        out[hit] = self._first[codes[hit]]
+        return out
 
 
 def require_key(key: str, known: tuple[str, ...]) -> str:

@@ -42,7 +42,7 @@ class Column:
     source: Int
 
     def take(self, rows: slice, below: pa.Array | None) -> pa.Array:
-        """Return the merged cells of a run of rows; `below` are the base's values, if it has any."""
+        """Return the merged cells of a run of rows; `below` are the base's values, if any."""
         at = self.source[rows]
         silent = at < 0
         if not silent.any():
@@ -225,7 +225,7 @@ class Merged:
         needed = [n for n in names if n in self.base_schema.names]
         keys = {base_column(p.key) for ns in self._namespaces(names) for p in self.parts(ns)[:1]}
         base = self._base_rows(at, list(dict.fromkeys([*needed, *sorted(keys), "id"])))
-        overlays = self._columns_for(names, lambda column: base.column(column))
+        overlays = self._columns_for(names, base.column)
         arrays = []
         for name in names:
             below = _one(base.column(name)) if name in needed else None

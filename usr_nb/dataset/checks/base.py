@@ -99,8 +99,9 @@ def _schema(scope: Scope) -> Iterator[Finding]:
             if column is None:
                 yield Finding("warning", "VAL", RECORDS, f"column '{name}' is not registered")
             elif not same_type(column.arrow_type, schema.field(name).type):
-                yield Finding("error", "OVL-8", RECORDS, f"column '{name}' is "
-                              f"{schema.field(name).type}, registered as {column.type}")  # fmt: skip
+                found = schema.field(name).type
+                what = f"column '{name}' is {found}, registered as {column.type}"
+                yield Finding("error", "OVL-8", RECORDS, what)
 
 
 class _Rows:
@@ -185,7 +186,7 @@ def _repeats(scope: Scope, prefixes: list[Any]) -> Iterator[Finding]:
     many = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(many):
         shown = some((v["values"][:8] for v in many.slice(0, 6).to_pylist()), 5)
-        yield Finding("error", "REC-2", RECORDS, f"{len(many):,} ids stand in several rows: {shown}",
+        yield Finding("error", "REC-2", RECORDS, f"{len(many):,} ids stand in many rows: {shown}",
                       "Remove them with `usr maintenance dedupe --key id`.")  # fmt: skip
 
 

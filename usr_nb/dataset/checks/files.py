@@ -40,9 +40,9 @@ def _foreign(scope: Scope) -> Iterator[Finding]:
     if scope.layout.derived.is_dir():
         for entry in sorted(scope.layout.derived.rglob("*")):
             rel = entry.relative_to(scope.layout.dir)
-            if entry.is_file() and rel.parts[1] != "_archived" and rel.as_posix() not in known:
-                if door.temp_owner(entry.name) is None:
-                    yield Finding("note", "LAY-1", rel.as_posix(), "no overlay file by its name")
+            foreign = rel.parts[1] != "_archived" and rel.as_posix() not in known
+            if foreign and entry.is_file() and door.temp_owner(entry.name) is None:
+                yield Finding("note", "LAY-1", rel.as_posix(), "no overlay file by its name")
 
 
 def _registries(scope: Scope) -> Iterator[Finding]:

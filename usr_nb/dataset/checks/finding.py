@@ -47,9 +47,12 @@ class Scope:
         found = []
         folder = self.layout.dir / ARTIFACTS
         for path in sorted(folder.glob("dropped-*.parquet")) if folder.is_dir() else ():
-            with contextlib.suppress(StorageError, FileNotFoundError), reading(path):
-                with open_parquet(path) as file:
-                    found.append(file.read(columns=["id"]).column(0).cast(pa.string()))
+            with (
+                contextlib.suppress(StorageError, FileNotFoundError),
+                reading(path),
+                open_parquet(path) as file,
+            ):
+                found.append(file.read(columns=["id"]).column(0).cast(pa.string()))
         return found
 
 

@@ -1,0 +1,96 @@
+"""``compact_overlay``: one file for all parts of a namespace (contract OVL-9, OVL-10)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from usr_nb.contract.names import check_namespace
+from usr_nb.contract.times import parse, to_snapshot_stamp
+from usr_nb.dataset.context import Change, Context, change
+from usr_nb.errors import NamespaceError, did_you_mean, join_hints
+from usr_nb.overlay.compact import fold
+from usr_nb.overlay.merge import Merged
+from usr_nb.overlay.parts import part_file_name, part_metadata
+from usr_nb.storage import door
+from usr_nb.storage.layout import archived_path, overlay_file, overlay_folder
+from usr_nb.storage.parquet import with_metadata, write_batches
+
+
+@dataclass(frozen=True)
+class CompactResult:
+    """What a compaction did.
+
+    Attributes
+    ----------
+    files_before : int
+        Overlay files of the namespace before.
+    rows : int
+        Keys in the one file there is now.
+    path : str or None
+        That file, relative to the dataset; None if there was nothing to do.
+    archived : list of str
+        Where the old files are now, relative to the dataset.
+    """
+
+    files_before: int
+    rows: int
+    path: str | None
+    archived: list[str]
+
+
+def compact_overlay(ctx: Context, namespace: str, *, single_file: bool) -> CompactResult:
+    """Rewrite all parts of a namespace into one; see :meth:`Dataset.compact_overlay`."""
+    check_namespace(namespace)
+
+    def build(c: Change) -> CompactResult:
+        merged = Merged(c.view, c.registry, include_overlays=[namespace], include_deleted=True)
+        infos = merged.parts(namespace) if namespace in c.view.overlays else []
+        if not infos:
+            there = list(c.view.overlays)
+            raise NamespaceError(
+                f"Dataset '{ctx.name}' has no overlay of namespace '{namespace}'",
+                hint=join_hints(did_you_mean(namespace, there), "See `usr info`."),
+            )
+        done = len(infos) == 1 and infos[0].file.is_single == single_file
+        if done:
+            return CompactResult(1, infos[0].rows, None, [])
+        folded = fold(merged, namespace, infos)
+        # The smallest time of its inputs: a part that lands meanwhile wins over it.
+        oldest = infos[0].created_at
+        metadata = part_metadata(
+            namespace=namespace,
+            key=folded.key,
+            created_at=oldest,
+            registry=c.registry,
+            operation_id=c.stage.operation_id,
+            unspoken=folded.unspoken,
+        )
+        path = (
+            overlay_file(namespace)
+            if single_file
+            else f"{overlay_folder(namespace)}/{part_file_name(oldest)}"
+        )
+        stamp = to_snapshot_stamp(parse(c.stage.at))
+        archived = []
+        for info in infos:
+            to = archived_path(namespace, stamp, info.file.name)
+            archived.append(to)
+            if info.file.path == path:
+                # This name gets other content, so its old content is kept as a copy.
+                with c.stage.file(to) as sink:
+                    door.copy_into(sink, info.file.at)
+            else:
+                c.stage.retire(info.file.path, to=to)
+        with c.stage.file(path) as sink:
+            write_batches(sink, with_metadata(folded.table.schema, metadata), [folded.table])
+        c.record(
+            "compact_overlay",
+            metrics={"files_before": len(infos), "rows": folded.table.num_rows},
+            title=f"compacted overlay {namespace}",
+            command=["usr", "maintenance", "overlay-compact", ctx.name, "--namespace", namespace,
+                     *(["--single-file"] if single_file else [])],
+        )  # fmt: skip
+        return CompactResult(len(infos), folded.table.num_rows, path, archived)
+
+    args = {"namespace": namespace, "single_file": single_file}
+    return change(ctx, "compact_overlay", build, args=args)
