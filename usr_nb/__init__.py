@@ -14,6 +14,7 @@ from usr_nb._version import __version__
 _NAMES: dict[str, str] = {
     "Dataset": "usr_nb.dataset.core",
     "AddSequencesResult": "usr_nb.dataset.ingest",
+    "merge_datasets": "usr_nb.dataset.merging",
     "DatasetInfo": "usr_nb.dataset.info",
     "OverlayInfo": "usr_nb.dataset.info",
     "Manifest": "usr_nb.dataset.info",
@@ -105,9 +106,11 @@ if TYPE_CHECKING:
         OverlayInfo as OverlayInfo,
     )
     from usr_nb.dataset.ingest import AddSequencesResult as AddSequencesResult
+    from usr_nb.dataset.merging import merge_datasets
     from usr_nb.dataset.listing import (
         list_datasets as list_datasets,
     )
+    from usr_nb.dataset.merging import merge_datasets
     from usr_nb.dataset.listing import (
         load_registry as load_registry,
     )

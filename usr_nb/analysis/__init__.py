@@ -1,0 +1,1 @@
+"""Analysis: samples, filters and summaries that panels show and scripts call."""

@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
-from usr_nb.dataset import compaction, context, maintenance
+from usr_nb.dataset import compaction, context, dedupe, maintenance
 from usr_nb.dataset.compaction import CompactResult
 from usr_nb.dataset.context import Actor
+from usr_nb.dataset.dedupe import DedupeKey, DedupeResult, Keep
 from usr_nb.dataset.face_base import Face
 from usr_nb.dataset.maintenance import MaterializeResult
 from usr_nb.errors import ValidationError
@@ -83,6 +84,27 @@ class MaintenanceFace(Face):
         """
         self._require_maintenance("compact_overlay")
         return compaction.compact_overlay(self._ctx, namespace, single_file=single_file)
+
+    def dedupe(
+        self,
+        key: DedupeKey = "sequence",
+        keep: Keep = "keep-first",
+        dry_run: bool = False,
+    ) -> DedupeResult:
+        """Remove rows that repeat a key; an automatic snapshot is taken first.
+
+        Parameters
+        ----------
+        key : {"sequence", "sequence_norm", "sequence_ci", "id"}
+            What must not repeat; ``sequence_ci`` ignores case and needs every row to be dna_4.
+        keep : {"keep-first", "keep-last"}
+            Which row of a group stays, in base order; a live row stays before a tombstoned one.
+        dry_run : bool
+            Only say what would go; needs no maintenance section.
+        """
+        if not dry_run:
+            self._require_maintenance("dedupe")
+        return dedupe.dedupe(self._ctx, key=key, keep=keep, dry_run=dry_run)
 
     def freeze_registry(self) -> str:
         """Freeze the present registry into ``_registry/`` and stamp the base; returns its hash."""

@@ -89,7 +89,7 @@ def materialize(
         has_parts = any(c.view.overlays.get(ns) for ns in chosen)
         if not has_parts and not dropped:
             return MaterializeResult(merged.base_rows, columns, 0, [], None)
-        snapshot = _snapshot_of_base(c, auto=not snapshot_before) if (
+        snapshot = snapshot_of_base(c, auto=not snapshot_before) if (
             snapshot_before or dropped
         ) else None  # fmt: skip
         with c.stage.file(RECORDS) as sink:
@@ -100,7 +100,7 @@ def materialize(
         if live is not None and dropped:
             gone = merged.base_keys("id").filter(pa.array(~live))
             artifacts["dropped_ids"] = write_dropped_ids(c, gone, "drop_deleted")
-            _forget_tombstones(c, gone)
+            forget_tombstones(c, gone)
         retired = []
         if archive_overlays or not keep_overlays:
             for ns in chosen:
@@ -177,7 +177,10 @@ def write_dropped_ids(c: Change, ids: pa.ChunkedArray, why: str) -> str:
     return path
 
 
-def _forget_tombstones(c: Change, gone: pa.ChunkedArray) -> None:
+def forget_tombstones(c: Change, gone: pa.ChunkedArray) -> None:
+    """Stage the tombstones without those of rows that are gone for good."""
+    if not c.view.overlays.get(TOMBSTONE_NS):
+        return
     before = current_file(c.view, TOMBSTONE_NS, TOMBSTONE_SCHEMA)
     left = before.filter(pa.array(KeySpace(gone, unique=True).codes(before.column("id")) < 0))
     # Old files are folded into the new one; without it their rows would speak again.
@@ -206,7 +209,7 @@ def snapshot(ctx: Context, name: str | None, *, actor: Actor | None = None) -> s
         check_snapshot_name(name)
 
     def build(c: Change) -> str:
-        path = _snapshot_of_base(c, auto=False, name=name)
+        path = snapshot_of_base(c, auto=False, name=name)
         c.record(
             "snapshot",
             metrics={"rows": c.view.base.metadata.num_rows},
@@ -219,7 +222,8 @@ def snapshot(ctx: Context, name: str | None, *, actor: Actor | None = None) -> s
     return change(ctx, "snapshot", build, args={"name": name} if name else {}, actor=actor)
 
 
-def _snapshot_of_base(c: Change, *, auto: bool, name: str | None = None) -> str:
+def snapshot_of_base(c: Change, *, auto: bool, name: str | None = None) -> str:
+    """Stage a copy of the base; automatic ones push out all but the newest few (RCV-4)."""
     stamp = to_snapshot_stamp(parse(c.stage.at))
     tail = "-auto" if auto else f"-{name}" if name else ""
     path = f"{SNAPSHOTS}/records-{stamp}{tail}.parquet"

@@ -122,7 +122,7 @@ def _check_infinite(text: pa.ChunkedArray, out: pa.ChunkedArray, fail: _Fail) ->
     """Raise where a finite number became infinite: it does not fit."""
     wide = out.cast(pa.float64()) if pa.types.is_float16(out.type) else out
     lost = pc.and_(pc.is_inf(wide), pc.invert(pc.match_substring_regex(text, _INFINITE)))
-    rows = np.flatnonzero(pc.fill_null(lost, False).to_numpy())  # noqa: FBT003
+    rows = np.flatnonzero(pc.fill_null(lost, False).to_numpy())
     if len(rows):
         raise fail(text, int(rows[0]), "too large")
 
@@ -170,8 +170,9 @@ def _instant(cell: str, target: pa.DataType) -> int:
     day, clock, fraction, hours, minutes = found.groups()
     at = datetime.fromisoformat(f"{day}T{clock or '00:00'}").replace(tzinfo=UTC)
     shift = 60 * int(hours or 0) + int(f"{(hours or '+')[0]}{minutes or 0}")
-    nanoseconds = (round(at.timestamp()) - 60 * shift) * 10**9 + int((fraction or "0").ljust(9, "0"))
-    value, finer = divmod(nanoseconds, 10**9 // _PER_SECOND[target.unit])
+    whole = round(at.timestamp()) - 60 * shift
+    part = int((fraction or "0").ljust(9, "0"))
+    value, finer = divmod(whole * 10**9 + part, 10**9 // _PER_SECOND[target.unit])
     if finer:
         raise ValueError(f"finer than {target.unit}")
     return value

@@ -224,7 +224,7 @@ class Merged:
         at = np.asarray(rows, np.int64)
         needed = [n for n in names if n in self.base_schema.names]
         keys = {base_column(p.key) for ns in self._namespaces(names) for p in self.parts(ns)[:1]}
-        base = self._base_rows(at, list(dict.fromkeys([*needed, *sorted(keys), "id"])))
+        base = self.base_rows_of(at, list(dict.fromkeys([*needed, *sorted(keys), "id"])))
         overlays = self._columns_for(names, base.column)
         arrays = []
         for name in names:
@@ -237,7 +237,8 @@ class Merged:
                 arrays.append(pa.nulls(len(at), self.field(name).type))
         return pa.Table.from_arrays(arrays, schema=pa.schema([self.field(n) for n in names]))
 
-    def _base_rows(self, at: Int, columns: list[str]) -> pa.Table:
+    def base_rows_of(self, at: Int, columns: list[str]) -> pa.Table:
+        """Return cells of some base rows (0-based, in the order given), without overlays."""
         file = self.view.base
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)

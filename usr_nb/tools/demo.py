@@ -139,9 +139,7 @@ class _Steps:
                 self.root, namespace=namespace, columns=[*known.columns, *missing],
                 owner=known.owner, description=known.description, overwrite=True,
             )  # fmt: skip
-        self.result(
-            f"added {_count(len(missing), 'column')}" if missing else "registered already"
-        )
+        self.result(f"added {_count(len(missing), 'column')}" if missing else "registered already")
 
     def init(self, name: str, source: str, notes: str) -> Dataset:
         self.command("usr", "init", name, "--source", source, "--notes", notes)

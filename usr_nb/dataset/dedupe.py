@@ -1,0 +1,199 @@
+"""Removing rows that repeat one another (contract MNT-1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from usr_nb.contract.names import TOMBSTONE_NS
+from usr_nb.dataset.context import Change, Context, change
+from usr_nb.dataset.maintenance import forget_tombstones, snapshot_of_base, write_dropped_ids
+from usr_nb.errors import ValidationError, did_you_mean
+from usr_nb.overlay.lookup import base_column, normal_keys
+from usr_nb.overlay.merge import Merged
+from usr_nb.storage.layout import RECORDS
+from usr_nb.storage.parquet import with_metadata, write_batches
+
+DedupeKey = Literal["id", "sequence", "sequence_norm", "sequence_ci"]
+Keep = Literal["keep-first", "keep-last"]
+DEDUPE_KEYS: Final[tuple[str, ...]] = get_args(DedupeKey)
+KEEPS: Final[tuple[str, ...]] = get_args(Keep)
+_SHOWN: Final = 3
+
+
+@dataclass(frozen=True)
+class DedupeResult:
+    """What a dedupe did, or would do.
+
+    Attributes
+    ----------
+    rows_before, rows_dropped : int
+        Rows of the base, and how many of them go.
+    groups : int
+        Keys that stood in more than one row.
+    examples : list of dict
+        Up to three groups ``{"key", "kept", "dropped"}``: ids, the kept one first in base order.
+    values_lost : dict of str to int
+        Namespace → overlay values attached by id (or exact sequence) to dropped rows; they no
+        longer show.
+    dropped_ids : str or None
+        Path of the list of dropped ids, relative to the dataset.
+    snapshot : str or None
+        Path of the automatic snapshot of the prior base.
+    dry_run : bool
+        Whether nothing was written.
+    """
+
+    rows_before: int
+    rows_dropped: int
+    groups: int
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    values_lost: dict[str, int] = field(default_factory=dict)
+    dropped_ids: str | None = None
+    snapshot: str | None = None
+    dry_run: bool = False
+
+
+def dedupe(ctx: Context, *, key: DedupeKey, keep: Keep, dry_run: bool) -> DedupeResult:
+    """Keep one row per key; see :meth:`Dataset.dedupe`."""
+    for value, known, name in ((key, DEDUPE_KEYS, "key"), (keep, KEEPS, "keep")):
+        if value not in known:
+            raise ValidationError(
+                f"{name} {str(value)[:40]!r} is not known",
+                hint=did_you_mean(str(value), known) or f"Use one of {', '.join(known)}.",
+            )
+    if dry_run:
+        with ctx.view() as view:
+            merged = Merged(view, ctx.registry(), include_deleted=True)
+            return _plan(merged, key, keep)[0]
+
+    def build(c: Change) -> DedupeResult:
+        merged = c.merged()
+        plan, drop = _plan(merged, key, keep)
+        if plan.rows_dropped == 0:
+            return DedupeResult(plan.rows_before, 0, 0)
+        return _write(c, merged, plan, drop, key, keep)
+
+    args = {"key": key, "keep": keep}
+    return change(ctx, "dedupe", build, args=args)
+
+
+def _write(
+    c: Change, merged: Merged, plan: DedupeResult, drop: npt.NDArray[np.bool_], key: str, keep: str
+) -> DedupeResult:
+    snapshot = snapshot_of_base(c, auto=True)
+    schema = with_metadata(merged.base_schema, c.base_metadata())
+    with c.stage.file(RECORDS) as sink:
+        write_batches(sink, schema, _kept(merged, drop))
+    gone = _gone_ids(merged, drop)
+    listed = None
+    if len(gone):
+        listed = write_dropped_ids(c, gone, "dedupe")
+        forget_tombstones(c, gone)
+    c.record(
+        "dedupe",
+        metrics={"rows": plan.rows_before - plan.rows_dropped, "rows_dropped": plan.rows_dropped,
+                 "groups": plan.groups, "values_lost": sum(plan.values_lost.values())},
+        title=f"removed {plan.rows_dropped:,} duplicates",
+        command=["usr", "maintenance", "dedupe", c.ctx.name, "--key", key, "--keep", keep, "--yes"],
+        artifacts={"snapshot": snapshot, **({"dropped_ids": listed} if listed else {})},
+    )  # fmt: skip
+    return DedupeResult(
+        plan.rows_before, plan.rows_dropped, plan.groups, plan.examples, plan.values_lost,
+        listed, snapshot,
+    )  # fmt: skip
+
+
+def _kept(merged: Merged, drop: npt.NDArray[np.bool_]) -> Any:
+    start = 0
+    for batch in merged.base_batches(merged.base_schema.names):
+        gone = drop[start : start + batch.num_rows]
+        start += batch.num_rows
+        yield batch if not gone.any() else batch.filter(pa.array(~gone))
+
+
+def _gone_ids(merged: Merged, drop: npt.NDArray[np.bool_]) -> pa.ChunkedArray:
+    """Return dropped ids that no kept row has (rows that repeat an id leave it behind)."""
+    ids = merged.base_keys("id")
+    gone = pc.unique(ids.filter(pa.array(drop)))
+    kept = ids.filter(pa.array(~drop)).combine_chunks()
+    return pa.chunked_array([gone.filter(pc.invert(pc.is_in(gone, value_set=kept)))])
+
+
+def _plan(merged: Merged, key: str, keep: str) -> tuple[DedupeResult, npt.NDArray[np.bool_]]:
+    names = _group_names(merged, key)
+    encoded = names.combine_chunks().dictionary_encode()
+    codes = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
+    n = len(codes)
+    live = merged.live_mask()
+    rank = np.arange(n) if keep == "keep-first" else -np.arange(n)
+    if live is not None:
+        # A row that people see is kept before one that is hidden.
+        rank = rank + np.where(live, 0, 2 * n + 2)
+    order = np.lexsort((rank, codes))
+    first = np.ones(n, bool)
+    first[1:] = codes[order][1:] != codes[order][:-1]
+    drop = np.zeros(n, bool)
+    drop[order[~first]] = True
+    counts = np.bincount(codes, minlength=len(encoded.dictionary))
+    groups = np.flatnonzero(counts > 1)
+    ids = merged.base_keys("id")
+    examples = []
+    for g in groups[:_SHOWN]:
+        rows = np.flatnonzero(codes == g)
+        kept = rows[~drop[rows]]
+        examples.append(
+            {
+                "key": encoded.dictionary[int(g)].as_py().partition("|")[2][:60],
+                "kept": ids.take(pa.array(kept)).to_pylist()[0],
+                "dropped": ids.take(pa.array(rows[drop[rows]])).to_pylist(),
+            }
+        )
+    lost = _values_lost(merged, drop) if drop.any() else {}
+    result = DedupeResult(n, int(drop.sum()), len(groups), examples, lost, dry_run=True)
+    return result, drop
+
+
+def _group_names(merged: Merged, key: str) -> pa.ChunkedArray:
+    """Return what rows are compared by; sequences of different bio types are never equal."""
+    column = merged.base_keys(base_column(key))
+    if key == "id":
+        return pc.binary_join_element_wise("", column, "|")
+    kinds = pa.Table.from_batches(
+        merged.base_batches(["bio_type", "alphabet"]),
+        schema=pa.schema([merged.base_schema.field(n) for n in ("bio_type", "alphabet")]),
+    )
+    if key == "sequence_ci":
+        others = [a for a in pc.unique(kinds.column("alphabet")).to_pylist() if a != "dna_4"]
+        if others:
+            raise ValidationError(
+                f"Key 'sequence_ci' needs every row to be dna_4; there is also {others[0]}",
+                hint="Use key 'sequence'.",
+            )
+    return pc.binary_join_element_wise(kinds.column("bio_type"), normal_keys(column, key), "|")
+
+
+def _values_lost(merged: Merged, drop: npt.NDArray[np.bool_]) -> dict[str, int]:
+    """Count overlay values that only a dropped row shows, by namespace."""
+    lost: dict[str, int] = {}
+    rows = np.flatnonzero(drop)
+    kept_ids = merged.base_keys("id").filter(pa.array(~drop)).combine_chunks()
+    alone = pc.invert(pc.is_in(merged.base_keys("id").take(pa.array(rows)), value_set=kept_ids))
+    rows = rows[np.asarray(alone.to_numpy(), bool)]
+    for ns in merged.view.overlays:
+        infos = merged.parts(ns)
+        if ns == TOMBSTONE_NS or infos[0].key == "sequence_ci":
+            continue
+        columns = merged.overlay_columns(list(dict.fromkeys(c for i in infos for c in i.columns)))
+        cells = 0
+        for column in columns.values():
+            at = column.source[rows]
+            cells += int(pc.sum(column.values.take(pa.array(at[at >= 0])).is_valid()).as_py() or 0)
+        if cells:
+            lost[ns] = cells
+    return lost
