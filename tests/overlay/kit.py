@@ -83,7 +83,9 @@ def write_base(
     write_parquet(folder / "records.parquet", table, BASE_META | (meta or {}), groups)
 
 
-def overlay_meta(ns: str, key: str, at: datetime, registry_hash: str = "0" * 64) -> dict[bytes, bytes]:
+def overlay_meta(
+    ns: str, key: str, at: datetime, registry_hash: str = "0" * 64
+) -> dict[bytes, bytes]:
     return {
         b"usr:overlay_namespace": ns.encode(),
         b"usr:overlay_key": key.encode(),
@@ -148,9 +150,7 @@ def normal_key(text: str, key: str) -> str:
     return text.strip().upper() if key == "sequence_ci" else text.strip()
 
 
-def expected(
-    base: list[dict[str, Any]], parts: list[Part], column: str, key: str
-) -> list[Any]:
+def expected(base: list[dict[str, Any]], parts: list[Part], column: str, key: str) -> list[Any]:
     """Last writer wins per key and column, in the plainest words (OVL-6)."""
     out = []
     for row in base:

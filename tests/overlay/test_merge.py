@@ -94,7 +94,9 @@ def parts_for(draw: st.DrawFn, sequences: list[str], key: str) -> list[Part]:
 
 
 @st.composite
-def datasets(draw: st.DrawFn) -> tuple[list[str], str, list[Part], dict[str, list[Any]], list[bool]]:
+def datasets(
+    draw: st.DrawFn,
+) -> tuple[list[str], str, list[Part], dict[str, list[Any]], list[bool]]:
     sequences = draw(st.lists(st.sampled_from(WORDS), max_size=9, unique=True))
     key = draw(st.sampled_from(KEYS))
     n = len(sequences)

@@ -42,8 +42,8 @@ def repacked(path, name, change):
 def test_IMP_6_cells_are_text_and_empty_cells_null(book, table):
     path = book(
         ["sequence", "n", "d"],
-        ["ACGT", 12, dt.datetime(2024, 1, 5)],
-        [None, 12.0, dt.datetime(2024, 1, 5, 10, 30)],
+        ["ACGT", 12, dt.datetime.fromisoformat("2024-01-05")],
+        [None, 12.0, dt.datetime.fromisoformat("2024-01-05T10:30")],
         ["NA", 0.1, True],
     )
     assert open_rows(path).is_text

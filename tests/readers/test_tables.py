@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
 
 import numpy as np
@@ -68,7 +69,7 @@ def test_IMP_1_pandas_object_columns(table):
         "m": [[[1, 2]], []],
         "d": [{"a": 1, "b": None}, {"a": None, "b": "x"}],
     }
-    with pytest.raises(SchemaError, match="'x': row 1 holds a whole number .* row 3 holds text"):
+    with pytest.raises(SchemaError, match=r"'x': row 1 holds a whole number .* row 3 holds text"):
         open_rows(pd.DataFrame({"x": pd.Series([1, None, "a"], dtype=object)}))
 
 
@@ -102,7 +103,7 @@ def test_IMP_1_polars_frames(table):
 def test_IMP_6_nan_of_arrow_and_polars_stays_nan(table):
     for source in (pa.table({"x": [NAN]}), pl.DataFrame({"x": [NAN]}), [{"x": NAN}]):
         value = table(source)["x"][0]
-        assert value != value
+        assert math.isnan(value)
 
 
 def test_IMP_1_polars_query_that_fails_is_typed():
@@ -131,7 +132,7 @@ def test_IMP_1_arrow_sources(table):
     assert table(pa.RecordBatchReader.from_batches(source.schema, source.to_batches())) == expected
     assert table(Stream(source), columns=["b"], batch_rows=2) == {"b": expected["b"]}
     with pytest.raises(SchemaError, match="is no table"):
-        open_rows(pl.Series(["ACGT"]).to_arrow().__class__ and Stream(pa.chunked_array([[1]])))
+        open_rows(Stream(pa.chunked_array([[1]])))
 
 
 def test_IMP_1_one_shot_streams_say_so():

@@ -53,6 +53,8 @@ def normalize_sequence(sequence: str) -> str:
     >>> normalize_sequence("  ACgt\n")
     'ACgt'
     """
+    if not isinstance(sequence, str):
+        raise ValidationError(f"A sequence is text, not {type(sequence).__name__}")
     return sequence.strip()
 
 
@@ -68,7 +70,7 @@ def validate_bio_type(bio_type: str) -> str:
 
 def validate_alphabet(alphabet: str, bio_type: str | None = None) -> str:
     """Return `alphabet` if it exists and, where `bio_type` is given, belongs to it (REC-3)."""
-    if alphabet not in ALPHABETS:
+    if not isinstance(alphabet, str) or alphabet not in ALPHABETS:
         raise ValidationError(
             f"alphabet {str(alphabet)[:40]!r} is not one of {', '.join(ALPHABETS)}",
             hint=did_you_mean(str(alphabet), ALPHABETS),
@@ -103,7 +105,14 @@ def compute_id(bio_type: str, sequence: str) -> str:
     True
     """
     text = f"{validate_bio_type(bio_type)}|{normalize_sequence(sequence)}"
-    return hashlib.sha1(text.encode("utf-8"), usedforsecurity=False).hexdigest()
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValidationError(
+            f"The sequence holds {text[error.start]!r}, which is no character",
+            hint="Read the file it came from with its right encoding.",
+        ) from None
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
 def first_bad_letter(sequence: str, alphabet: str) -> tuple[int, str] | None:

@@ -102,7 +102,8 @@ def _redact_flags(items: list[Any]) -> list[Any]:
     hide_next = False
     for item in items:
         m = _FLAG.match(item) if isinstance(item, str) else None
-        if hide_next and m is None:
+        # A value may begin with one '-'; what begins with two is the next flag.
+        if hide_next and (m is None or not item.startswith("--")):
             out.append(REDACTED)
             hide_next = False
             continue

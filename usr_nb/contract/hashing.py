@@ -42,7 +42,8 @@ def id_prefixes(ids: pa.Array) -> U64:
     Ids that are not 40 lower-case hexadecimal digits (of a damaged file) get a number as well,
     so a hit must be confirmed on the whole id in any case.
     """
-    whole = pa.array(ids.to_pylist(), pa.string()) if ids.offset else ids
+    plain = ids if ids.type == pa.string() else ids.cast(pa.string())
+    whole = pa.array(plain.to_pylist(), pa.string()) if plain.offset else plain
     n = len(whole)
     if n == 0:
         return np.zeros(0, np.uint64)

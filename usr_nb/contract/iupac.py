@@ -17,7 +17,7 @@ IUPAC: Final[dict[str, str]] = {
 }  # fmt: skip
 COMPLEMENT: Final[dict[str, str]] = dict(zip("ACGTURYSWKMBDHVN", "TGCAAYRSWMKVHDBN", strict=True))
 DEGENERATE: Final = frozenset("RYSWKMBDHVN")
-_TOKEN = re.compile(r"\s*([A-Za-z])(\{\d{1,4}(?:,\d{1,4})?\})?\s*")
+_TOKEN = re.compile(r"\s*([A-Za-z])(\{[0-9]{1,4}(?:,[0-9]{1,4})?\})?\s*")
 _RC_TABLE = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
 _RC_RNA = str.maketrans("ACGUNacgun", "UGCANugcan")
 

@@ -10,7 +10,6 @@ from usr_nb.errors import NamespaceError, ValidationError
 _ID_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]*\Z")
 _FIELD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
-_PART_FILE = re.compile(r"part-\d{8}T\d{12}Z-[0-9a-f]{32}\.parquet\Z")
 _ANY_PART_FILE = re.compile(r"part-[A-Za-z0-9._-]+\.parquet\Z")
 _SNAPSHOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}\Z")
 _FILE_SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -146,7 +145,7 @@ def check_column(namespace: str, column: str) -> str:
 
 def is_part_file(name: str) -> bool:
     """Say whether a file name is a part's; looser than what we write, as other tools write too."""
-    return bool(_PART_FILE.match(name) or _ANY_PART_FILE.match(name))
+    return bool(_ANY_PART_FILE.match(name))
 
 
 def check_snapshot_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import pyarrow as pa
@@ -64,10 +65,14 @@ def check_state(values: dict[str, Any]) -> dict[str, Any]:
     ):
         raise ValidationError("supersedes must be the id of a record")
     if "lineage" in given:
-        lineage = given["lineage"]
-        if isinstance(lineage, str) or not all(isinstance(x, str) and x for x in lineage):
-            raise ValidationError("lineage must be a list of non-empty strings")
-        if not list(lineage):
-            raise ValidationError("lineage is empty", hint="Name at least one ancestor.")
-        given["lineage"] = list(lineage)
+        given["lineage"] = _lineage(given["lineage"])
     return given
+
+
+def _lineage(value: Any) -> list[str]:
+    ancestors = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [0]
+    if not all(isinstance(x, str) and x for x in ancestors):
+        raise ValidationError("lineage must be a list of non-empty strings")
+    if not ancestors:
+        raise ValidationError("lineage is empty", hint="Name at least one ancestor.")
+    return ancestors

@@ -22,7 +22,9 @@ def to_text(at: datetime) -> str:
     >>> to_text(datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC))
     '2026-01-02T03:04:05.000006Z'
     """
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: it writes the years before 1000 with fewer than four digits.
+    plain = at.astimezone(UTC).replace(tzinfo=None)
+    return plain.isoformat(timespec="microseconds") + "Z"
 
 
 def to_part_stamp(at: datetime) -> str:
@@ -50,9 +52,9 @@ def parse(text: str, *, where: str = "timestamp") -> datetime:
     """
     try:
         at = datetime.fromisoformat(text.strip())
-    except (ValueError, AttributeError):
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, AttributeError, OverflowError):
         raise SchemaError(
             f"{where}: {str(text)[:40]!r} is not a date or time",
             hint="Write times as 2026-01-31T12:00:00Z.",
         ) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

@@ -33,7 +33,7 @@ _SAME: Final = {
     "halffloat": "float16",
 }
 _TIMESTAMP = re.compile(r"timestamp\[\s*(s|ms|us|ns)\s*(?:,\s*(?:tz=)?UTC\s*)?\]\Z")
-_FIXED = re.compile(r"\[\s*(\d{1,9})\s*\]\Z")
+_FIXED = re.compile(r"\[\s*([0-9]{1,9})\s*\]\Z")
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ .\-]*\Z")
 MAX_DEPTH: Final = 16
 MAX_TEXT: Final = 4096

@@ -109,10 +109,11 @@ def appended_lines(
                     # Truncated: what is in the file now is new.
                     file.seek(0)
                     held = b""
+                # Asked before reading, so that a file rotated away is still read to its end.
+                rotated = not _is_still(path, file)
                 *lines, held = (held + file.read()).split(b"\n")
                 yield from (line + b"\n" for line in lines)
-                if not _is_still(path, file):
-                    # Rotated: the old file was read to its end, the new one begins at 0.
+                if rotated:
                     file.close()
                     file, offset = None, 0
                     continue

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from usr_nb.dataset.context import Context
+from usr_nb.dataset.fasta import fasta_bytes, naming
 from usr_nb.dataset.values import json_text
 from usr_nb.errors import PathNotFound, ValidationError, did_you_mean
 from usr_nb.overlay.merge import Merged
@@ -20,7 +21,7 @@ from usr_nb.storage import door
 from usr_nb.storage.door import Sink
 from usr_nb.storage.parquet import with_metadata, write_batches
 
-ExportFormat = Literal["csv", "jsonl", "parquet"]
+ExportFormat = Literal["csv", "jsonl", "parquet", "fasta"]
 EXPORT_FORMATS: Final[tuple[str, ...]] = get_args(ExportFormat)
 
 
@@ -41,6 +42,7 @@ def export(
     *,
     columns: Sequence[str] | None,
     include_deleted: bool,
+    names: str | None = None,
 ) -> ExportResult:
     """Write the merged records to a file, which appears whole or not at all."""
     writers: dict[str, Callable[[Any, pa.Schema, Iterable[pa.RecordBatch]], int]] = {
@@ -48,20 +50,29 @@ def export(
         "jsonl": write_jsonl,
         "parquet": _write_parquet,
     }
-    if fmt not in writers:
+    if fmt not in EXPORT_FORMATS:
         raise ValidationError(
             f"Export format {str(fmt)[:40]!r} is not known",
-            hint=did_you_mean(str(fmt), writers) or f"Use one of {', '.join(writers)}.",
+            hint=did_you_mean(str(fmt), EXPORT_FORMATS)
+            or f"Use one of {', '.join(EXPORT_FORMATS)}.",
         )
     path = Path(out).expanduser()
     if path.is_dir() or not path.parent.is_dir():
         raise PathNotFound(f"Cannot write {path}", hint="Give a file in a folder that exists.")
     with ctx.merged(include_deleted=include_deleted) as merged:
-        names = merged.check_columns(columns)
-        schema = pa.schema([merged.field(n) for n in names])
+        chosen = merged.check_columns(["id"] if fmt == "fasta" else columns)
+        schema = pa.schema([merged.field(n) for n in chosen])
         counted = Counted(merged)
+        if fmt == "fasta":
+            named = naming(merged, names)
+            for _ in counted.batches(chosen):
+                pass
         with door.replaced_file(path) as sink:
-            writers[fmt](sink, schema, counted.batches(names))
+            if fmt == "fasta":
+                for piece in fasta_bytes(merged, named):
+                    sink.write(piece)
+            else:
+                writers[fmt](sink, schema, counted.batches(chosen))
     return ExportResult(str(path), counted.rows, counted.masked, counted.failed)
 
 

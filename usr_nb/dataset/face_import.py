@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from usr_nb.dataset import ingest
 from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
-from usr_nb.dataset.ingest import AddSequencesResult
+from usr_nb.dataset.incoming import OnConflict
+from usr_nb.dataset.ingest import AddSequencesResult, ImportRequest
+from usr_nb.dataset.report import ImportReport, import_report
 from usr_nb.readers import Rows, open_rows
 
 PathLike = str | os.PathLike[str]
@@ -40,8 +42,10 @@ class ImportingFace(Face):
         strict_id_check: bool = True,
         actor: Actor | None = None,
         *,
-        on_conflict: ingest.OnConflict = "error",
+        on_conflict: OnConflict = "error",
         strip_stop: bool = False,
+        keep: str | None = None,
+        keep_values: bool = False,
     ) -> int:
         """Append rows to the base, all or none, and return their number (IMP).
 
@@ -60,19 +64,24 @@ class ImportingFace(Face):
             What to do about ids that are there already.
         strip_stop : bool
             Remove trailing ``*`` from sequences.
+        keep : str, optional
+            Store all other columns as an overlay of this namespace, registering what it lacks.
+        keep_values : bool
+            Let rows that were once removed for good get their old overlay values back.
 
         Raises
         ------
         ValidationError, AlphabetError, SchemaError, DuplicateIDError
             With 1-based row numbers. Nothing was imported.
         """
-        opened = open_rows(rows, columns=None)
-        return self._import(
-            opened, default_bio_type, default_alphabet, source,
-            args={"rows": "<table>"}, command=self._table_command("import", opened),
-            strict_id_check=strict_id_check, actor=actor, on_conflict=on_conflict,
-            strip_stop=strip_stop,
-        ).added  # fmt: skip
+        opened = open_rows(rows)
+        request = ImportRequest(
+            default_bio_type=default_bio_type, default_alphabet=default_alphabet, source=source,
+            args={"rows": "<table>"}, command=["--from", opened.format, "--path", opened.label],
+            strict_id_check=strict_id_check, strip_stop=strip_stop, on_conflict=on_conflict,
+            keep=keep, keep_values=keep_values, actor=actor,
+        )  # fmt: skip
+        return self._import(opened, request).added
 
     def add_sequences(
         self,
@@ -82,16 +91,17 @@ class ImportingFace(Face):
         alphabet: str,
         source: str = "",
         created_at: datetime | str | None = None,
-        on_conflict: ingest.OnConflict = "error",
+        on_conflict: OnConflict = "error",
         actor: Actor | None = None,
     ) -> AddSequencesResult:
         """Append rows like :meth:`import_rows` and say which ids they have."""
         opened = open_rows(rows)
-        return self._import(
-            opened, bio_type, alphabet, source, created_at=created_at,
-            args={"rows": "<table>"}, command=self._table_command("import", opened),
-            on_conflict=on_conflict, actor=actor, want_ids=True,
+        request = ImportRequest(
+            default_bio_type=bio_type, default_alphabet=alphabet, source=source,
+            args={"rows": "<table>"}, command=["--from", opened.format, "--path", opened.label],
+            created_at=created_at, on_conflict=on_conflict, want_ids=True, actor=actor,
         )  # fmt: skip
+        return self._import(opened, request)
 
     def import_file(
         self,
@@ -101,60 +111,120 @@ class ImportingFace(Face):
         default_bio_type: str = "dna",
         default_alphabet: str = "dna_4",
         source: str | None = None,
-        on_conflict: ingest.OnConflict = "error",
+        on_conflict: OnConflict = "error",
         strip_stop: bool = False,
+        keep: str | None = None,
+        keep_values: bool = False,
         actor: Actor | None = None,
-    ) -> int:
-        """Import a csv, tsv, jsonl, parquet, xlsx or FASTA file; returns the rows imported.
+    ) -> AddSequencesResult:
+        """Import a csv, tsv, jsonl, parquet, xlsx or FASTA file.
 
-        `fmt` is guessed from the suffix if it is not given. ``source`` of a row is the
-        argument, else the row's, else the path as given.
+        `fmt` is guessed from the suffix if it is not given. ``source`` of a row is the argument, else
+        the row's, else the path as given. The result names the columns that were ignored
+        (``ids`` is empty); the other options are those of :meth:`import_rows`.
         """
         opened = open_rows(path, fmt=fmt)
-        command = ["usr", "import", self.name, "--from", opened.format, "--path", str(path)]
-        command += ["--bio-type", default_bio_type, "--alphabet", default_alphabet]
-        command += ["--source", source] if source else []
-        command += ["--on-conflict", on_conflict] if on_conflict != "error" else []
-        command += ["--strip-stop"] if strip_stop else []
-        return self._import(
-            opened, default_bio_type, default_alphabet, source,
-            args={"path": str(path), "format": opened.format}, command=command,
-            on_conflict=on_conflict, strip_stop=strip_stop, actor=actor,
+        request = ImportRequest(
+            default_bio_type=default_bio_type, default_alphabet=default_alphabet, source=source,
+            args={"path": str(path), "format": opened.format},
+            command=["--from", opened.format, "--path", str(path)],
+            strip_stop=strip_stop, on_conflict=on_conflict, keep=keep, keep_values=keep_values,
+            actor=actor,
+        )  # fmt: skip
+        return self._import(opened, request)
+
+    def import_report(
+        self,
+        source: Any,
+        *,
+        fmt: str | None = None,
+        default_bio_type: str = "dna",
+        default_alphabet: str = "dna_4",
+        on_conflict: OnConflict = "error",
+        strip_stop: bool = False,
+    ) -> ImportReport:
+        """Say what an import would do, and what is in the sequences; writes nothing (IMP-1)."""
+        opened = open_rows(source, fmt=fmt)
+        request = ImportRequest(
+            default_bio_type=default_bio_type, default_alphabet=default_alphabet, source=None,
+            args={}, command=(), strip_stop=strip_stop, on_conflict=on_conflict,
+        )  # fmt: skip
+        return import_report(self._ctx, opened, request)
+
+    def import_csv(
+        self,
+        path: PathLike,
+        default_bio_type: str = "dna",
+        default_alphabet: str = "dna_4",
+        source: str | None = None,
+        **options: Any,
+    ) -> int:
+        """Import a CSV file and return the rows imported; see :meth:`import_file`."""
+        return self.import_file(
+            path, fmt="csv", default_bio_type=default_bio_type,
+            default_alphabet=default_alphabet, source=source, **options,
         ).added  # fmt: skip
 
-    def import_csv(self, path: PathLike, **options: Any) -> int:
-        """Import a CSV file; see :meth:`import_file`."""
-        return self.import_file(path, fmt="csv", **options)
-
-    def import_jsonl(self, path: PathLike, **options: Any) -> int:
-        """Import a JSON-lines file; see :meth:`import_file`."""
-        return self.import_file(path, fmt="jsonl", **options)
-
-    def import_parquet(self, path: PathLike, **options: Any) -> int:
-        """Import a Parquet file; see :meth:`import_file`."""
-        return self.import_file(path, fmt="parquet", **options)
-
-    def import_fasta(self, path: PathLike, **options: Any) -> int:
-        """Import a FASTA file; see :meth:`import_file`."""
-        return self.import_file(path, fmt="fasta", **options)
-
-    def _import(
+    def import_jsonl(
         self,
-        opened: Rows,
-        bio_type: str,
-        alphabet: str,
-        source: str | None,
-        *,
-        args: dict[str, Any],
-        command: Sequence[str],
+        path: PathLike,
+        default_bio_type: str = "dna",
+        default_alphabet: str = "dna_4",
+        source: str | None = None,
         **options: Any,
-    ) -> AddSequencesResult:
-        args |= {"bio_type": bio_type, "alphabet": alphabet, "source": source or ""}
-        args["on_conflict"] = options.get("on_conflict", "error")
-        return ingest.import_rows(
-            self._ctx, opened, default_bio_type=bio_type, default_alphabet=alphabet,
-            source=source, args=args, command=command, **options,
-        )  # fmt: skip
+    ) -> int:
+        """Import a JSON-lines file and return the rows imported; see :meth:`import_file`."""
+        return self.import_file(
+            path, fmt="jsonl", default_bio_type=default_bio_type,
+            default_alphabet=default_alphabet, source=source, **options,
+        ).added  # fmt: skip
 
-    def _table_command(self, verb: str, opened: Rows) -> list[str]:
-        return ["usr", verb, self.name, "--from", opened.format, "--path", opened.label]
+    def import_parquet(
+        self,
+        path: PathLike,
+        default_bio_type: str = "dna",
+        default_alphabet: str = "dna_4",
+        source: str | None = None,
+        **options: Any,
+    ) -> int:
+        """Import a Parquet file and return the rows imported; see :meth:`import_file`."""
+        return self.import_file(
+            path, fmt="parquet", default_bio_type=default_bio_type,
+            default_alphabet=default_alphabet, source=source, **options,
+        ).added  # fmt: skip
+
+    def import_fasta(
+        self,
+        path: PathLike,
+        default_bio_type: str = "dna",
+        default_alphabet: str = "dna_4",
+        source: str | None = None,
+        **options: Any,
+    ) -> int:
+        """Import a FASTA file and return the rows imported; see :meth:`import_file`."""
+        return self.import_file(
+            path, fmt="fasta", default_bio_type=default_bio_type,
+            default_alphabet=default_alphabet, source=source, **options,
+        ).added  # fmt: skip
+
+    def _import(self, opened: Rows, request: ImportRequest) -> AddSequencesResult:
+        options: dict[str, Any] = {
+            "bio_type": request.default_bio_type,
+            "alphabet": request.default_alphabet,
+            "source": request.source or "",
+            "on_conflict": request.on_conflict,
+        }
+        command = ["usr", "import", self.name, *request.command]
+        command += ["--bio-type", request.default_bio_type, "--alphabet", request.default_alphabet]
+        command += ["--source", request.source] if request.source else []
+        if request.on_conflict != "error":
+            command += ["--on-conflict", request.on_conflict]
+        for flag, on in (("strip_stop", request.strip_stop), ("keep_values", request.keep_values)):
+            if on:
+                command.append(f"--{flag.replace('_', '-')}")
+                options[flag] = True
+        if request.keep is not None:
+            command += ["--keep", request.keep]
+            options["keep"] = request.keep
+        whole = replace(request, args={**request.args, **options}, command=command)
+        return ingest.import_rows(self._ctx, opened, whole)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from usr_nb.dataset import describe, export, info, reading, records, validate
+from usr_nb.dataset.export import ExportFormat, ExportResult
 from usr_nb.dataset.face_base import Face
 from usr_nb.dataset.info import DatasetInfo, Manifest, OverlayInfo
 from usr_nb.storage import eventlog
@@ -162,17 +163,33 @@ class ReadingFace(Face):
 
     def export(
         self,
-        fmt: export.ExportFormat,
+        fmt: ExportFormat,
         out: PathLike,
         columns: Sequence[str] | None = None,
         include_deleted: bool = False,
-    ) -> export.ExportResult:
-        """Write the merged records to a csv, jsonl or parquet file.
+        *,
+        names: str | None = None,
+    ) -> ExportResult:
+        """Write the merged records to a csv, jsonl, parquet or fasta file.
 
         In CSV null is an empty cell and nested values are JSON text. The result says how many
         masked and failed rows are in the file.
+
+        Parameters
+        ----------
+        fmt : {"csv", "jsonl", "parquet", "fasta"}
+            The form.
+        out : path
+            The file, replaced if it is there; it appears whole or not at all.
+        columns : sequence of str, optional
+            Columns to write; all by default (of no meaning for FASTA).
+        names : str, optional
+            FASTA headers: a namespace that kept them (``keep=``), or a text column; by default
+            the namespace that kept them, if there is just one, else the ids.
         """
-        return export.export(self._ctx, fmt, out, columns=columns, include_deleted=include_deleted)
+        return export.export(
+            self._ctx, fmt, out, columns=columns, include_deleted=include_deleted, names=names
+        )
 
     def get_state(
         self, ids: str | Iterable[str], *, allow_missing: bool = False

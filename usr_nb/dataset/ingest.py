@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,14 @@ from usr_nb.contract.essentials import (
     SCHEMA_VERSION,
 )
 from usr_nb.contract.events import redact_command
-from usr_nb.contract.hashing import U64, id_prefixes
 from usr_nb.contract.times import parse, to_text, utc_now
 from usr_nb.dataset.context import Actor, Change, Context, change, fingerprint_of
-from usr_nb.dataset.prepare import Defaults, Problems, essential_batches
+from usr_nb.dataset.incoming import Incoming, OnConflict
+from usr_nb.dataset.keeping import Keeper
+from usr_nb.dataset.prepare import Defaults, Problems, essential_batches, ignored_columns
+from usr_nb.dataset.revival import silence_revived
 from usr_nb.dataset.spill import Spill, spilled
-from usr_nb.errors import AlreadyExists, DuplicateIDError, ValidationError
+from usr_nb.errors import AlreadyExists, ValidationError
 from usr_nb.overlay.merge import Merged
 from usr_nb.readers import Rows
 from usr_nb.storage import notes, slots
@@ -36,9 +38,6 @@ from usr_nb.storage.layout import META, RECORDS, frozen_registry
 from usr_nb.storage.parquet import with_metadata, write_batches
 from usr_nb.storage.roots import new_place
 from usr_nb.storage.view import dataset_exists
-
-OnConflict = Literal["error", "ignore"]
-_GROUPS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,14 @@ class AddSequencesResult:
         Rows written, and rows left out because their id was there already.
     ids : list of str
         The id of every input row, in input order.
+    ignored_columns : list of str
+        Columns of the input that were not read.
     """
 
     added: int
     skipped: int
     ids: list[str]
+    ignored_columns: list[str] = field(default_factory=list)
 
 
 def init(ctx: Context, *, source: str, notes_text: str, actor: Actor | None = None) -> None:
@@ -115,67 +117,97 @@ def init(ctx: Context, *, source: str, notes_text: str, actor: Actor | None = No
     slots.commit(ctx.layout.dir, build, action="init")
 
 
-def import_rows(
-    ctx: Context,
-    rows: Rows,
-    *,
-    default_bio_type: str,
-    default_alphabet: str,
-    source: str | None,
-    created_at: datetime | str | None = None,
-    strict_id_check: bool = True,
-    strip_stop: bool = False,
-    on_conflict: OnConflict = "error",
-    want_ids: bool = False,
-    args: dict[str, Any],
-    command: Sequence[str],
-    actor: Actor | None = None,
-) -> AddSequencesResult:
+@dataclass(frozen=True)
+class ImportRequest:
+    """One call of an import; see :meth:`Dataset.import_rows` for what the fields mean."""
+
+    default_bio_type: str
+    default_alphabet: str
+    source: str | None
+    args: Mapping[str, Any]
+    command: Sequence[str]
+    created_at: datetime | str | None = None
+    strict_id_check: bool = True
+    strip_stop: bool = False
+    on_conflict: OnConflict = "error"
+    keep: str | None = None
+    keep_values: bool = False
+    want_ids: bool = False
+    actor: Actor | None = None
+
+    def defaults(self, rows: Rows) -> Defaults:
+        """Return what fills the cells that the rows do not have."""
+        return Defaults(
+            bio_type=self.default_bio_type,
+            alphabet=self.default_alphabet,
+            source=self.source or "",
+            file_source="" if rows.format == "table" else rows.label,
+            created_at=_instant(self.created_at),
+            now=utc_now(),
+            strip_stop=self.strip_stop,
+            strict_id_check=self.strict_id_check,
+        )
+
+
+def import_rows(ctx: Context, rows: Rows, request: ImportRequest) -> AddSequencesResult:
     """Append rows to the base, all of them or none (IMP-4); see :meth:`Dataset.import_rows`."""
-    if on_conflict not in ("error", "ignore"):
-        raise ValidationError(f"on_conflict is 'error' or 'ignore', not {on_conflict!r}")
-    ctx.registry()
+    if request.on_conflict not in ("error", "ignore"):
+        raise ValidationError(f"on_conflict is 'error' or 'ignore', not {request.on_conflict!r}")
+    registry = ctx.registry()
     with ctx.view():
         pass
+    keeper = Keeper(rows, request.keep, registry) if request.keep is not None else None
+    extra = keeper.fields if keeper is not None else []
     problems = Problems()
-    defaults = Defaults(
-        bio_type=default_bio_type,
-        alphabet=default_alphabet,
-        source=source or "",
-        file_source="" if rows.format == "table" else rows.label,
-        created_at=_instant(created_at),
-        now=utc_now(),
-        strip_stop=strip_stop,
-        strict_id_check=strict_id_check,
-    )
-    batches = essential_batches(rows, defaults, problems)
-    with spilled(batches, ARROW_SCHEMA, ctx.layout.txn) as spill:
+    batches = essential_batches(rows, request.defaults(rows), problems, extra)
+    schema = pa.schema([*ARROW_SCHEMA, *extra])
+    with spilled(batches, schema, ctx.layout.txn) as spill:
         problems.raise_first(rows.label)
         if spill.rows == 0:
             return AddSequencesResult(0, 0, [])
         incoming = Incoming(spill)
-        incoming.check_repeats(on_conflict)
+        incoming.check_repeats(request.on_conflict)
+        if keeper is not None:
+            with ctx.merged(include_deleted=True) as merged:
+                # The same refusal as below, before the registry is touched.
+                incoming.keep(merged, request.on_conflict)
+                keeper.check_key(merged)
+            keeper.register(ctx.root)
 
         def build(c: Change) -> tuple[int, int]:
-            keep = incoming.keep(c.merged(), on_conflict)
-            added = int(keep.sum())
-            if added == 0:
-                return 0, spill.rows
-            with c.stage.file(RECORDS) as sink:
-                schema = with_metadata(c.merged().base_schema, c.base_metadata())
-                write_batches(sink, schema, _all_rows(c.merged(), spill, keep, schema))
-            skipped = spill.rows - added
-            c.record(
-                "import_rows",
-                metrics={"rows_written": added, "rows_skipped": skipped},
-                title=f"imported {added:,} rows",
-                command=command,
-            )
-            return added, skipped
+            return _append(c, spill, incoming, keeper, request)
 
-        added, skipped = change(ctx, "import_rows", build, args=args, actor=actor)
-        ids = [i for b in spill for i in b.column("id").to_pylist()] if want_ids else []
-    return AddSequencesResult(added, skipped, ids)
+        added, skipped = change(ctx, "import_rows", build, args=request.args, actor=request.actor)
+        ids = [i for b in spill for i in b.column("id").to_pylist()] if request.want_ids else []
+    ignored = [] if keeper is not None else ignored_columns(rows)
+    return AddSequencesResult(added, skipped, ids, ignored)
+
+
+def _append(
+    c: Change, spill: Spill, incoming: Incoming, keeper: Keeper | None, request: ImportRequest
+) -> tuple[int, int]:
+    merged = c.merged()
+    keep = incoming.keep(merged, request.on_conflict)
+    added = int(keep.sum())
+    if added == 0:
+        return 0, spill.rows
+    with c.stage.file(RECORDS) as sink:
+        schema = with_metadata(merged.base_schema, c.base_metadata())
+        write_batches(sink, schema, _all_rows(merged, spill, keep, schema))
+    times = {} if request.keep_values else silence_revived(c, merged, spill, keep)
+    if keeper is not None:
+        keeper.stage_part(c, merged, incoming, keep, newer_than=times)
+    skipped = spill.rows - added
+    metrics = {"rows_written": added, "rows_skipped": skipped}
+    if keeper is not None:
+        metrics["columns_kept"] = len(keeper.columns)
+    c.record(
+        "import_rows",
+        metrics=metrics,
+        title=f"imported {added:,} rows",
+        command=request.command,
+    )
+    return added, skipped
 
 
 def _instant(value: datetime | str | None) -> datetime | None:
@@ -200,133 +232,3 @@ def _all_rows(
         arrays = {n: kept.column(n) for n in REQUIRED_COLUMNS}
         arrays |= {f.name: pa.nulls(kept.num_rows, f.type) for f in extra}
         yield pa.RecordBatch.from_arrays([arrays[f.name] for f in schema], schema=schema)
-
-
-class Incoming:
-    """The ids of the rows to import, as 8-byte prefixes: 16 bytes of memory per row (IMP-5)."""
-
-    def __init__(self, spill: Spill) -> None:
-        self.spill = spill
-        self.prefix: U64 = np.concatenate([id_prefixes(b.column("id")) for b in spill])
-        self.order = np.argsort(self.prefix, kind="stable").astype(np.uint32)
-        self.repeats = self._find_repeats()
-
-    def _find_repeats(self) -> dict[str, list[int]]:
-        """Return id -> 0-based rows, for ids that stand in more than one row."""
-        ordered = self.prefix[self.order]
-        same = np.flatnonzero(ordered[1:] == ordered[:-1])
-        if len(same) == 0:
-            return {}
-        rows = np.unique(np.concatenate([self.order[same], self.order[same + 1]]))
-        groups: dict[str, list[int]] = {}
-        for row, cell in zip(rows.tolist(), self.cells(rows, "id"), strict=True):
-            groups.setdefault(cell, []).append(row)
-        return {k: v for k, v in groups.items() if len(v) > 1}
-
-    def cells(self, rows: npt.NDArray[Any], column: str) -> list[str]:
-        """Return cells of some rows (ascending, 0-based)."""
-        found: list[str] = []
-        start = 0
-        for batch in self.spill:
-            low, high = np.searchsorted(rows, [start, start + batch.num_rows])
-            if high > low:
-                local = np.asarray(rows[low:high], np.int64) - start
-                found += batch.column(column).take(pa.array(local)).to_pylist()
-            start += batch.num_rows
-        return found
-
-    def check_repeats(self, on_conflict: OnConflict) -> None:
-        """Raise for rows that repeat one another, unless they are to be folded (IMP-4)."""
-        if on_conflict == "ignore" or not self.repeats:
-            return
-        groups = self._groups(dict(self.repeats))
-        raise _duplicates(
-            f"{len(self.repeats):,} ids stand in more than one row of the input",
-            groups,
-            "Remove the repeated rows, or import with --on-conflict ignore to keep the first.",
-        )
-
-    def keep(self, merged: Merged, on_conflict: OnConflict) -> npt.NDArray[np.bool_]:
-        """Return which rows are new to the base.
-
-        Raises
-        ------
-        DuplicateIDError
-            If some are there already and `on_conflict` is ``error``.
-        """
-        keep = np.ones(self.spill.rows, bool)
-        for rows in self.repeats.values():
-            keep[rows[1:]] = False
-        existing = self._existing(merged)
-        if existing and on_conflict == "error":
-            self._raise_existing(existing, merged)
-        for row in existing:
-            keep[row] = False
-        return keep
-
-    def _existing(self, merged: Merged) -> dict[int, int]:
-        """Return input row -> base row for ids that the base has."""
-        ordered = self.prefix[self.order]
-        found: dict[int, int] = {}
-        start = 0
-        for batch in merged.base_batches(["id"]):
-            ids = batch.column(0)
-            prefix = id_prefixes(ids)
-            low = np.searchsorted(ordered, prefix, side="left")
-            high = np.searchsorted(ordered, prefix, side="right")
-            hits = np.flatnonzero(high > low)
-            if len(hits):
-                rows = np.unique(np.concatenate([self.order[low[h] : high[h]] for h in hits]))
-                mine: dict[str, list[int]] = {}
-                for row, cell in zip(rows.tolist(), self.cells(rows, "id"), strict=True):
-                    mine.setdefault(cell, []).append(row)
-                for h, cell in zip(
-                    hits.tolist(), ids.take(pa.array(hits)).to_pylist(), strict=True
-                ):
-                    found |= dict.fromkeys(mine.get(cell, []), start + h)
-            start += batch.num_rows
-        return found
-
-    def _raise_existing(self, existing: dict[int, int], merged: Merged) -> None:
-        live = merged.live_mask()
-        deleted = {r for r, b in existing.items() if live is not None and not live[b]}
-        by_id: dict[str, list[int]] = {}
-        rows = np.array(sorted(existing), np.int64)
-        for row, cell in zip(rows.tolist(), self.cells(rows, "id"), strict=True):
-            by_id.setdefault(cell, []).append(row)
-        hint = "Import with --on-conflict ignore to skip the rows that are there."
-        if deleted:
-            hint = (
-                f"{len(deleted):,} of them are deleted (tombstoned): bring them back with "
-                f"`usr restore`. {hint}"
-            )
-        raise _duplicates(
-            f"{len(by_id):,} ids of the input are in the dataset already",
-            self._groups(by_id),
-            hint,
-        )
-
-    def _groups(self, by_id: dict[str, list[int]]) -> list[dict[str, Any]]:
-        shown = list(by_id.items())[:_GROUPS]
-        first = np.array(sorted(rows[0] for _, rows in shown), np.int64)
-        letters = dict(zip(first.tolist(), self.cells(first, "sequence"), strict=True))
-        return [
-            {
-                "id": i,
-                "count": len(rows),
-                "rows": [r + 1 for r in rows[:_GROUPS]],
-                "sequence": letters[rows[0]],
-            }
-            for i, rows in shown
-        ]
-
-
-def _duplicates(message: str, groups: list[dict[str, Any]], hint: str) -> DuplicateIDError:
-    shown = "; ".join(
-        f"{g['id'][:8]} in row{'s' if len(g['rows']) > 1 else ''} "
-        f"{', '.join(map(str, g['rows']))} ({g['sequence'][:24]})"
-        for g in groups
-    )
-    return DuplicateIDError(
-        f"{message}: {shown}", hint=f"{hint} Nothing was imported.", groups=groups
-    )

@@ -327,9 +327,7 @@ class Patch:
 
 
 def _folded(merged: Merged) -> pa.ChunkedArray:
-    kinds = pa.chunked_array(
-        [b.column(0) for b in merged.base_batches(["bio_type"])], pa.string()
-    )
+    kinds = pa.chunked_array([b.column(0) for b in merged.base_batches(["bio_type"])], pa.string())
     return pc.binary_join_element_wise(kinds, pc.utf8_upper(merged.base_keys("sequence")), "|")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -114,10 +114,19 @@ def check_source_columns(rows: Rows) -> list[str]:
     return [c for c in READ_COLUMNS if c in names]
 
 
+def ignored_columns(rows: Rows) -> list[str]:
+    """Return the columns that an import does not read (IMP-1)."""
+    return [n for n in rows.schema.names if n not in READ_COLUMNS]
+
+
 def essential_batches(
-    rows: Rows, defaults: Defaults, problems: Problems
+    rows: Rows, defaults: Defaults, problems: Problems, extra: Sequence[pa.Field] = ()
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the rows as essential columns; after the first mistake only mistakes are counted."""
+    """Yield the rows as essential columns; after the first mistake only mistakes are counted.
+
+    Columns of the source named in the metadata of the `extra` fields are passed along under the
+    fields' names, as they are.
+    """
     columns = check_source_columns(rows)
     validate_bio_type(defaults.bio_type)
     if "alphabet" not in columns or "bio_type" not in columns:
@@ -128,6 +137,10 @@ def essential_batches(
     for batch in rows:
         out = _one_batch(batch.select(columns), first, defaults, problems)
         first += batch.num_rows
+        if out is not None and extra:
+            passed = [batch.column(f.metadata[b"source"].decode()) for f in extra]
+            schema = pa.schema([*ARROW_SCHEMA, *extra])
+            out = pa.RecordBatch.from_arrays([*out.columns, *passed], schema=schema)
         if out is not None and not problems and out.num_rows:
             yield out
 

@@ -19,7 +19,7 @@ from usr_nb.contract.essentials import ESSENTIALS
 from usr_nb.contract.names import TOMBSTONE_NS, namespace_of
 from usr_nb.contract.records import TOMBSTONE_SCHEMA
 from usr_nb.contract.registry import Registry
-from usr_nb.contract.types import plain_type, same_type
+from usr_nb.contract.types import plain_type, same_type, type_text
 from usr_nb.errors import SchemaError, did_you_mean, join_hints, some
 from usr_nb.overlay.lookup import Int, KeySpace, base_column, normal_keys
 from usr_nb.overlay.parts import PartInfo, check_registered, parts_of
@@ -133,7 +133,7 @@ class Merged:
                 ):
                     raise SchemaError(
                         f"records.parquet: column '{c.name}' is "
-                        f"{self.base_schema.field(c.name).type}, registered as {c.type}",
+                        f"{type_text(self.base_schema.field(c.name).type)}, registered as {c.type}",
                         hint="Register the type that the base has.",
                     )
         if self.include_deleted:
@@ -221,7 +221,8 @@ class Merged:
         Only their cells are merged; the keys of the parts are read.
         """
         names = self.check_columns(columns)
-        at = np.asarray(rows, np.int64)
+        # Keys must be unique for the look-up, so a row that is asked for twice is read once.
+        at, again = np.unique(np.asarray(rows, np.int64), return_inverse=True)
         needed = [n for n in names if n in self.base_schema.names]
         keys = {base_column(p.key) for ns in self._namespaces(names) for p in self.parts(ns)[:1]}
         base = self.base_rows_of(at, list(dict.fromkeys([*needed, *sorted(keys), "id"])))
@@ -235,7 +236,8 @@ class Merged:
                 arrays.append(below)
             else:
                 arrays.append(pa.nulls(len(at), self.field(name).type))
-        return pa.Table.from_arrays(arrays, schema=pa.schema([self.field(n) for n in names]))
+        table = pa.Table.from_arrays(arrays, schema=pa.schema([self.field(n) for n in names]))
+        return table.take(pa.array(again))
 
     def base_rows_of(self, at: Int, columns: list[str]) -> pa.Table:
         """Return cells of some base rows (0-based, in the order given), without overlays."""

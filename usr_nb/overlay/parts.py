@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from usr_nb.contract.order import next_created_at, part_key
 from usr_nb.contract.registry import Registry
 from usr_nb.contract.times import parse, to_part_stamp, to_text, utc_now
-from usr_nb.contract.types import same_type
+from usr_nb.contract.types import same_type, type_text
 from usr_nb.errors import NamespaceError, SchemaError
 from usr_nb.storage import door
 from usr_nb.storage.layout import Layout, overlay_folder
@@ -64,7 +64,13 @@ class PartInfo:
         text = self.metadata.get(META_UNSPOKEN)
         if not text:
             return None
-        packed = json.loads(text).get(column)
+        try:
+            marked = json.loads(text)
+        except ValueError:
+            marked = None
+        if not isinstance(marked, dict):
+            raise SchemaError(f"{self.file.path}: usr:unspoken is not a JSON object")
+        packed = marked.get(column)
         return None if packed is None else unpack_bitmap(packed, self.rows)
 
 
@@ -84,9 +90,9 @@ def unpack_bitmap(text: str, rows: int) -> npt.NDArray[np.bool_]:
     """Return the row mask written by :func:`pack_bitmap`."""
     try:
         size = (rows + 7) // 8
-        raw = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size)
+        raw = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size or 1)
         bits = np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little", count=rows)
-    except (ValueError, zlib.error) as error:
+    except (ValueError, TypeError, zlib.error) as error:
         raise SchemaError(f"usr:unspoken is not a bitmap of {rows} rows: {error}") from None
     return bits.astype(np.bool_)
 
@@ -177,7 +183,8 @@ def check_registered(infos: Iterable[PartInfo], registry: Registry) -> None:
             found = info.schema.field(name).type
             if not same_type(found, wanted):
                 raise SchemaError(
-                    f"{info.file.path}: column '{name}' is {found}, registered as {wanted}",
+                    f"{info.file.path}: column '{name}' is {type_text(found)}, "
+                    f"registered as {type_text(wanted)}",
                     hint="Write the part again in the registered type.",
                 )
 

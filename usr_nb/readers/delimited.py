@@ -16,10 +16,10 @@ from usr_nb.readers.files import BOM, ByteStream
 from usr_nb.readers.rows import Rows, pick_columns, show
 
 _BLOCK = 4 << 20
-_LARGEST_ROW = 64 << 20
+# A block holds up to twice this, and is copied three times while it is parsed.
+_LARGEST_ROW = 32 << 20
 _LARGEST_HEADER = 1 << 20
 _UTF8_HINT = "Save the file as UTF-8; spreadsheets call it 'CSV UTF-8'."
-_SENTINEL = "usr-nb:end-of-file"
 
 _RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns?, got (\d+): ?(.*)", re.DOTALL)
 _CELL = re.compile(r"column #(\d+): Row #(\d+): (.*)", re.DOTALL)
@@ -61,7 +61,7 @@ def open_delimited(
     ------
     SchemaError
         No header, repeated or missing columns; while iterating: rows with another number of
-        cells, bytes that are not UTF-8, a quote left open, a row over 64 MiB. Rows are
+        cells, bytes that are not UTF-8, a quote left open, a row over 32 MiB. Rows are
         1-based and do not count the header.
 
     Examples
@@ -139,56 +139,17 @@ class _Delimited:
         return None
 
     def batches(self, wanted: list[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
-        """Yield the data rows.
-
-        A row must fit a block. Blocks are small, so that memory is; the rare file with a
-        longer row is read again in large blocks, dropping what was handed out already.
-        """
-        done = 0
-        for block in (_BLOCK, _LARGEST_ROW):
-            skip = done
-            try:
-                for batch in self._rows(wanted, block):
-                    fresh = batch.slice(min(skip, batch.num_rows))
-                    skip -= batch.num_rows - fresh.num_rows
-                    for start in range(0, fresh.num_rows, batch_rows):
-                        part = fresh.slice(start, batch_rows)
-                        done += part.num_rows
-                        yield part
-            except _RowTooLongError:
-                continue
-            return
-        raise SchemaError(
-            f"{self.label}: a row after row {done} is longer than {_LARGEST_ROW >> 20} MiB",
-            hint="Is a quote left open there? If not, import long sequences as FASTA or parquet.",
-        )
-
-    def _rows(self, wanted: list[str], block: int) -> Iterator[pa.RecordBatch]:
-        # include_columns=[] means all to pyarrow: read one column to count the rows by.
-        rows = self._without_sentinel(self._parsed(wanted or self.header[:1], block))
+        """Yield the data rows."""
+        rows = self._rows(wanted)
         if len(self.header) == 1:
             rows = _without_trailing_nulls(rows)
         for batch in rows:
-            yield batch if wanted else batch.select([])
+            kept = batch if wanted else batch.select([])
+            for start in range(0, kept.num_rows, batch_rows):
+                yield kept.slice(start, batch_rows)
 
-    def _without_sentinel(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Drop the row that was put at the end; if it is not a row, a quote swallowed it."""
-        held: pa.RecordBatch | None = None
-        for batch in batches:
-            if batch.num_rows:
-                if held is not None:
-                    yield held
-                held = batch
-        end = held.slice(held.num_rows - 1).to_pylist()[0] if held is not None else {}
-        swallowed = [cell for cell in end.values() if cell != _SENTINEL]
-        if held is None or swallowed:
-            raise SchemaError(
-                f"{self.label}: a quote in the last row is never closed: {show(swallowed[-1:])}",
-                hint='Close the quote, or write "" for a quote inside a quoted cell.',
-            )
-        yield held.slice(0, held.num_rows - 1)
-
-    def _parsed(self, wanted: list[str], block: int) -> Iterator[pa.RecordBatch]:
+    def _rows(self, wanted: list[str]) -> Iterator[pa.RecordBatch]:
+        done = 0
         with ByteStream(self.path, label=self.label) as stream:
             header, rest = self.read_header(stream)
             if header != self.header:
@@ -196,93 +157,145 @@ class _Delimited:
                     f"{self.label}: the header changed since the file was opened",
                     hint="Wait until the program that writes it is done, then open it again.",
                 )
-            sentinel = self.delimiter.join([_SENTINEL] * len(header)).encode()
-            body = pa.PythonFile(_Body(stream, rest, sentinel), mode="r")
-            try:
-                # One thread is as fast here, and only then do errors carry row numbers.
-                yield from pacsv.open_csv(
-                    body,
-                    read_options=pacsv.ReadOptions(
-                        use_threads=False, block_size=block, column_names=header
-                    ),
-                    parse_options=pacsv.ParseOptions(
-                        delimiter=self.delimiter,
-                        newlines_in_values=True,
-                        ignore_empty_lines=len(header) > 1,
-                    ),
-                    convert_options=pacsv.ConvertOptions(
-                        column_types=dict.fromkeys(header, pa.string()),
-                        include_columns=wanted,
-                        null_values=[""],
-                        strings_can_be_null=True,
-                        quoted_strings_can_be_null=False,
-                    ),
-                )
-            except (pa.ArrowException, UnicodeDecodeError) as error:
-                raise self._typed(str(error)) from error
+            records = self._records(stream, rest)
+            while True:
+                try:
+                    block = next(records, None)
+                except _RecordError as error:
+                    raise error.at_row(done + 1, self.label) from None
+                if block is None:
+                    return
+                for batch in self._parsed(block, wanted, done).to_batches():
+                    done += batch.num_rows
+                    yield batch
 
-    def _typed(self, message: str) -> Exception:
-        """Turn pyarrow's text into an error of ours, or the signal to try larger blocks."""
-        if "straddling" in message:
-            return _RowTooLongError()
+    def _records(self, stream: ByteStream, rest: bytes) -> Iterator[bytes]:
+        """Yield blocks of whole records; a record longer than a block makes its block longer."""
+        data = rest
+        while True:
+            # Twice as much each time, so that a long record is not searched again and again.
+            more = stream.read(max(_BLOCK, len(data)))
+            data += more
+            if not more and data and not data.endswith((b"\n", b"\r")):
+                data += b"\n"
+            end = records_end(data, self.delimiter.encode(), at_end=not more)
+            if end:
+                yield data[:end]
+            data = data[end:]
+            if not more:
+                break
+            if len(data) > _LARGEST_ROW:
+                raise _RecordError(
+                    f"is longer than {_LARGEST_ROW >> 20} MiB",
+                    "Is a quote left open? If not, import long sequences as FASTA or parquet.",
+                )
+        if data:
+            # Records before the open quote were yielded, so this is the one that opens it.
+            raise _RecordError(
+                f"opens a quote that is never closed: {show(data[:60])}",
+                'Close the quote, or write "" for a quote inside a quoted cell.',
+            )
+
+    def _parsed(self, block: bytes, wanted: list[str], done: int) -> pa.Table:
+        # In Arrow's own memory, parsed before this returns: pyarrow's streaming reader over a
+        # Python file reads ahead in threads, and aborts a process that ends before they do.
+        memory = pa.allocate_buffer(len(block))
+        memoryview(memory).cast("B")[:] = block
+        try:
+            return pacsv.read_csv(
+                pa.BufferReader(memory),
+                # One thread: only then do errors carry row numbers.
+                read_options=pacsv.ReadOptions(
+                    use_threads=False, block_size=len(block) + 1, column_names=self.header
+                ),
+                parse_options=pacsv.ParseOptions(
+                    delimiter=self.delimiter,
+                    newlines_in_values=True,
+                    ignore_empty_lines=len(self.header) > 1,
+                ),
+                convert_options=pacsv.ConvertOptions(
+                    column_types=dict.fromkeys(self.header, pa.string()),
+                    # An empty list means all columns: read one to count the rows by.
+                    include_columns=wanted or self.header[:1],
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                ),
+            )
+        except (pa.ArrowException, UnicodeDecodeError, MemoryError) as error:
+            raise self._typed(str(error), done) from error
+
+    def _typed(self, message: str, done: int) -> SchemaError:
+        """Turn pyarrow's text, which counts rows from the block's first, into an error of ours."""
         if ragged := _RAGGED.search(message):
             row, expected, got, text = ragged.groups()
             return SchemaError(
-                f"{self.label}: row {row} has {got} cells, the header has {expected}: {show(text)}",
+                f"{self.label}: row {done + int(row)} has {got} cells, the header has {expected}: "
+                f"{show(text)}",
                 hint="Quote cells that hold the separator or a line end.",
             )
         if cell := _CELL.search(message):
-            place = int(cell[1])
+            place, row = int(cell[1]), done + int(cell[2])
             name = self.header[place] if place < len(self.header) else str(place)
-            if "UTF8" in cell[3]:
-                return SchemaError(
-                    f"{self.label}: column {show(name)}, row {cell[2]} is not UTF-8 text",
-                    hint=_UTF8_HINT,
-                )
+            utf8 = "UTF8" in cell[3]
+            problem = " is not UTF-8 text" if utf8 else f": {cell[3][:200]}"
             return SchemaError(
-                f"{self.label}: column {show(name)}, row {cell[2]}: {cell[3][:200]}",
-                hint="Look at this row in a text editor.",
+                f"{self.label}: column {show(name)}, row {row}{problem}",
+                hint=_UTF8_HINT if utf8 else "Look at this row in a text editor.",
             )
         return SchemaError(
-            f"{self.label}: cannot be read as delimited text: {message[:200]}",
+            f"{self.label}: after row {done}: cannot be read as delimited text: {message[:200]}",
             hint="Check the separator, the quotes and the encoding (UTF-8).",
         )
 
 
-class _RowTooLongError(Exception):
-    """A row does not fit the block; larger blocks may do."""
+class _RecordError(Exception):
+    """A record that has no end; its row is known to who counts the rows."""
+
+    def __init__(self, problem: str, hint: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.hint = hint
+
+    def at_row(self, row: int, label: str) -> SchemaError:
+        return SchemaError(f"{label}: row {row} {self.problem}", hint=self.hint)
 
 
-class _Body:
-    """The file after its header, with one more row at the end that proves all quotes closed."""
+def records_end(data: bytes, delimiter: bytes, *, at_end: bool) -> int:
+    r"""Return where the last whole record in `data` ends; 0 when there is none.
 
-    closed = False
+    Quotes count as pyarrow counts them: only at the start of a cell.
 
-    def __init__(self, stream: ByteStream, rest: bytes, sentinel: bytes) -> None:
-        self._stream = stream
-        self._buffer = rest
-        self._sentinel: bytes | None = sentinel
-        self._last = b"\n"
+    Parameters
+    ----------
+    data : bytes
+        Text that starts with a record.
+    delimiter : bytes
+        One byte.
+    at_end : bool
+        Nothing follows; otherwise a ``\r`` at the very end may be half of a line end.
 
-    def read(self, size: int) -> bytes:
-        """Return up to `size` bytes."""
-        if not self._buffer:
-            self._buffer = self._stream.read(size)
-        if not self._buffer and self._sentinel is not None:
-            line_end = b"" if self._last in b"\r\n" else b"\n"
-            self._buffer, self._sentinel = line_end + self._sentinel, None
-        # A block that ends between \r and \n would give a blank line.
-        cut = size - 1 if self._buffer[size - 1 : size] == b"\r" and size > 1 else size
-        out, self._buffer = self._buffer[:cut], self._buffer[cut:]
-        if out == b"\r" and not self._buffer:
-            self._buffer = self._stream.read(1)
-        elif out.endswith(b"\r") and not self._buffer:
-            out, self._buffer = out[:-1], b"\r"
-        self._last = out[-1:] or self._last
-        return out
+    Returns
+    -------
+    int
+        Number of bytes, line end included.
 
-    def close(self) -> None:
-        """Leave the stream to its owner."""
+    Examples
+    --------
+    >>> records_end(b'a,b\n"x\ny', b",", at_end=True)
+    4
+    """
+    if b'"' not in data:
+        end = data.rfind(b"\n") + 1
+        if not end:
+            end = data.rfind(b"\r", 0, None if at_end else -1) + 1
+        # What follows the last \n may hold lone \r; they are line ends as well.
+        return len(data) if at_end and data.endswith(b"\r") else end
+    # Possessive throughout: linear in time, and an open quote matches nothing.
+    cell = rb'(?:"(?:[^"]++|"")*+"|(?!"))[^\r\n' + delimiter + rb"]*+"
+    line_end = rb"(?:\r\n|\n|\r(?!\n))" if at_end else rb"(?:\r\n|\n|\r(?!\n|\Z))"
+    found = re.match(rb"(?:(?:" + cell + delimiter + rb")*+" + cell + line_end + rb")*+", data)
+    return found.end() if found else 0
 
 
 def _without_trailing_nulls(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -330,7 +343,8 @@ def split_record(data: bytes, delimiter: bytes, *, at_end: bool) -> tuple[list[b
     True
     """
     plain = re.compile(rb"[^\r\n" + delimiter + rb"]*")
-    quoted = re.compile(rb'"((?:[^"]|"")*)"')
+    # Possessive: giving back half of a doubled quote would close a cell that stays open.
+    quoted = re.compile(rb'"((?:[^"]++|"")*+)"')
     cells: list[bytes] = []
     at = 0
     while True:

@@ -92,8 +92,10 @@ def show(value: object) -> str:
     >>> show("A" * 100)
     "'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA..."
     """
+    if isinstance(value, bytes):
+        value = value[:60].decode("utf-8", "backslashreplace")
     # A chromosome's repr would be built in full only to be cut.
-    text = repr(value[:60] if isinstance(value, str | bytes) else value)
+    text = repr(value[:60] if isinstance(value, str) else value)
     return text if len(text) <= 40 else text[:39] + "..."
 
 

@@ -108,6 +108,11 @@ def owner_is_dead(tag: str) -> bool:
     return start is None or (start != parts[3] and "0" not in (start, parts[3]))
 
 
+def process_is_gone(host: str, pid: int) -> bool:
+    """Say whether a process of this machine is provably gone; False for other machines."""
+    return host == host_name() and _start_time(pid) is None
+
+
 def temp_owner(name: str) -> str | None:
     """Return the owner tag in a temporary file's name, or None for any other name."""
     m = _TEMP_NAME.match(name)
@@ -232,7 +237,13 @@ def new_file(path: Path) -> Iterator[Sink]:
         sink.seal()
         with typed(path, "create"):
             os.link(sink.path, path)
-    fsync_dir(path.parent)
+    try:
+        fsync_dir(path.parent)
+    except StorageError:
+        # The name would be there, but not for sure after a power cut: better not at all.
+        with contextlib.suppress(StorageError):
+            unlink(path)
+        raise
 
 
 @contextlib.contextmanager
@@ -254,7 +265,9 @@ def _aside(path: Path) -> Iterator[Sink]:
         yield sink
     finally:
         sink.drop()
-        unlink(sink.path)
+        # Litter is removed by a later writer; it must not turn a success into an error.
+        with contextlib.suppress(StorageError):
+            unlink(sink.path)
 
 
 def write_hint(path: Path, data: bytes) -> None:
@@ -309,6 +322,12 @@ def copy_into(sink: Sink, source: Path) -> None:
     with typed(source, "read"), source.open("rb") as f:
         while block := f.read(1 << 20):
             sink.write(block)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def is_regular(path: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from usr_nb.contract.events import decode_event, encode_event, operation_of
 from usr_nb.storage import door
 
+_TAIL_BYTES = 128 << 10
 _OPERATION = re.compile(rb'"operation_id":"([^"\\]{1,80})"')
 
 
@@ -63,6 +64,42 @@ def logged_operations(path: Path) -> set[str]:
         return set()
     end = data.rfind(b"\n") + 1
     return {m.decode() for m in _OPERATION.findall(data, 0, end)}
+
+
+class Mentions:
+    """Which operations and files a log tells of: its tail is read first, the rest on demand."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._tail: set[str] | None = None
+        self._whole: set[str] | None = None
+
+    def has(self, name: str) -> bool:
+        """Say whether a complete event names this operation id or installed path."""
+        if self._tail is None:
+            size = self._path.stat().st_size if self._path.exists() else 0
+            self._tail = _named(self._path, start=max(0, size - _TAIL_BYTES))
+            if size <= _TAIL_BYTES:
+                self._whole = self._tail
+        if name in self._tail:
+            return True
+        if self._whole is None:
+            self._whole = _named(self._path)
+        return name in self._whole
+
+
+def _named(path: Path, *, start: int = 0) -> set[str]:
+    found: set[str] = set()
+    for _, line in read_lines(path, start=start):
+        event = decode_event(line)
+        body = event.get("artifacts") if event is not None else None
+        if not isinstance(body, Mapping):
+            continue
+        files = body.get("files")
+        listed = files if isinstance(files, list) else []
+        names = [f.get("path") for f in listed if isinstance(f, Mapping)]
+        found.update(n for n in (body.get("operation_id"), *names) if isinstance(n, str))
+    return found
 
 
 def append_missing(path: Path, events: Iterable[Mapping[str, Any]]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 
 from usr_nb.contract.registry import Registry, parse_registry
 from usr_nb.errors import NamespaceError, SchemaError, StorageError
-from usr_nb.storage import slots
+from usr_nb.storage import door, slots
 from usr_nb.storage.layout import REGISTRY_FILE, Layout
 
 MAX_BYTES: Final = 8 << 20
@@ -130,5 +129,4 @@ def frozen_hashes(layout: Layout) -> dict[str, Registry]:
 
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hexadecimal digits."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+    return door.file_sha256(path)

@@ -6,146 +6,46 @@ Everything after it can be done, or done again, by any process.
 
 from __future__ import annotations
 
-import json
 import random
-import re
-import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from usr_nb.contract.names import check_relative
-from usr_nb.contract.times import to_part_stamp, to_text, utc_now
-from usr_nb.errors import ConcurrentWriteError, SequencesError, StorageError
-from usr_nb.storage import door, eventlog, lock, notes
+from usr_nb.contract.times import to_text, utc_now
+from usr_nb.errors import ConcurrentWriteError, StorageError
+from usr_nb.storage import door, eventlog, lock, notes, tidy
+from usr_nb.storage.intents import (
+    INTENT_FILE,
+    OWNER_FILE,
+    Install,
+    Intent,
+    Retire,
+    highest_slot,
+    new_operation_id,
+    pending,
+    read_slot,
+    slot_numbers,
+    slot_path,
+)
 from usr_nb.storage.layout import RETIRED, Layout
 
 T = TypeVar("T")
 KEEP_SLOTS: Final = 64
 ATTEMPTS: Final = 12
-_SLOT = re.compile(r"slot-(\d{12})\Z")
-_OPERATION = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{12}\Z")
-_INTENT = "intent.json"
-_OWNER = "owner"
+
+__all__ = [
+    "CommittedWarning", "Install", "Intent", "Retire", "Stage", "commit", "highest_slot",
+    "is_listed", "new_operation_id", "pending", "read_slot", "roll_forward", "settle",
+    "slot_numbers", "slot_path",
+]  # fmt: skip
 
 
 class CommittedWarning(UserWarning):
     """The change is committed, but some of its traces will be completed by a later writer."""
-
-
-@dataclass(frozen=True)
-class Install:
-    """One staged file and the path, relative to the folder, that it takes."""
-
-    path: str
-    staged: str
-    size: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Retire:
-    """One file to take away: where to (None: retired, then deleted), and which file is meant."""
-
-    path: str
-    to: str | None
-    inode: int
-    size: int
-    mtime_ns: int
-
-
-@dataclass
-class Intent:
-    """What one commit does; the content of its slot."""
-
-    operation_id: str
-    action: str
-    created_at: str
-    owner: str
-    install: list[Install] = field(default_factory=list)
-    retire: list[Retire] = field(default_factory=list)
-    drop: list[str] = field(default_factory=list)
-    events: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[dict[str, str]] = field(default_factory=list)
-    txn_version: int = 1
-
-    def encode(self) -> bytes:
-        """Return the intent as JSON."""
-        return json.dumps(asdict(self), ensure_ascii=True, separators=(",", ":")).encode()
-
-    @classmethod
-    def decode(cls, data: bytes, where: Path) -> Intent:
-        """Read an intent; its paths are checked, as a slot may come from a broken disk."""
-        try:
-            plain = json.loads(data)
-            plain["install"] = [Install(**i) for i in plain["install"]]
-            plain["retire"] = [Retire(**r) for r in plain["retire"]]
-            intent = cls(**plain)
-            if not _OPERATION.match(intent.operation_id) or intent.txn_version != 1:
-                raise ValueError("operation id or version")
-            for path in (
-                [p for i in intent.install for p in (i.path, i.staged)]
-                + [p for r in intent.retire for p in (r.path, r.to) if p is not None]
-                + intent.drop
-            ):
-                check_relative(path)
-        except (ValueError, TypeError, KeyError, SequencesError) as error:
-            raise StorageError(
-                f"{where} is not a readable intent: {error}",
-                hint="Run `usr doctor`; a newer version of usr_nb may have written it.",
-            ) from None
-        return intent
-
-
-def new_operation_id() -> str:
-    """Return a fresh operation id; ids sort by time."""
-    return f"{to_part_stamp(utc_now())}-{secrets.token_hex(6)}"
-
-
-# Slots as readers see them ---------------------------------------------------------------------
-
-
-def slot_path(layout: Layout, number: int) -> Path:
-    """Return the path of a slot."""
-    return layout.txn / f"slot-{number:012d}"
-
-
-def slot_numbers(layout: Layout) -> list[int]:
-    """Return the numbers of all slots, ascending."""
-    try:
-        names = [p.name for p in layout.txn.iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(int(m.group(1)) for n in names if (m := _SLOT.match(n)))
-
-
-def highest_slot(layout: Layout) -> int:
-    """Return the number of the last commit, 0 if there is none."""
-    numbers = slot_numbers(layout)
-    return numbers[-1] if numbers else 0
-
-
-def read_slot(layout: Layout, number: int) -> Intent | None:
-    """Return the intent in a slot, or None if the slot is gone."""
-    path = slot_path(layout, number)
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    return Intent.decode(data, path)
-
-
-def pending(layout: Layout) -> tuple[int, Intent | None]:
-    """Return the highest slot and its intent if that is not wholly installed yet."""
-    number = highest_slot(layout)
-    intent = read_slot(layout, number) if number else None
-    if intent is None or not (layout.txn / intent.operation_id).is_dir():
-        return number, None
-    return number, intent
 
 
 # Staging ---------------------------------------------------------------------------------------
@@ -173,7 +73,7 @@ class Stage:
     def open(self) -> None:
         """Create the staging folder, signed by its owner."""
         door.make_dirs(self.folder)
-        door.write_hint(self.folder / _OWNER, self.intent.owner.encode())
+        door.write_hint(self.folder / OWNER_FILE, self.intent.owner.encode())
 
     @contextmanager
     def file(self, path: str) -> Iterator[door.Sink]:
@@ -196,7 +96,8 @@ class Stage:
 
     def retire(self, path: str, *, to: str | None = None) -> None:
         """Take a file of the dataset away: into `to`, or for good after a while."""
-        st = (self.layout.dir / path).stat()
+        with door.typed(self.layout.dir / path, "read"):
+            st = (self.layout.dir / path).stat()
         self.intent.retire.append(Retire(path, to, st.st_ino, st.st_size, st.st_mtime_ns))
 
     def drop(self, path: str) -> None:
@@ -227,8 +128,9 @@ class Stage:
         files = [{"path": i.path, "sha256": i.sha256} for i in self.intent.install]
         for event in self.intent.events:
             body = event.get("artifacts") or {}
-            event["artifacts"] = {"operation_id": self.operation_id, "files": files, **body}
-        intent_path = self.folder / _INTENT
+            ours = {"operation_id": self.operation_id, "files": files}
+            event["artifacts"] = {**ours, **body, **ours}
+        intent_path = self.folder / INTENT_FILE
         sink = door.Sink(intent_path)
         try:
             sink.write(self.intent.encode())
@@ -240,18 +142,25 @@ class Stage:
         target = slot_path(self.layout, self.slot + 1)
         try:
             door.link(intent_path, target)
-        except FileExistsError:
-            return False
-        except StorageError:
-            # The answer of a network server can be lost after it has linked.
+        except (FileExistsError, StorageError) as error:
+            # The answer of a network server can be lost after it has linked, and be asked again.
             found = read_slot(self.layout, self.slot + 1)
             if found is None or found.operation_id != self.operation_id:
+                if isinstance(error, FileExistsError):
+                    return False
                 raise
-        if self.slot and not slot_path(self.layout, self.slot).exists() and intent_path.exists():
-            # More than 64 commits passed since we looked: this number is not the next one.
+        if highest_slot(self.layout) > self.slot + 1 and intent_path.exists():
+            # So many commits passed since we looked that this number was free again. (Had a
+            # later commit settled ours first, the intent would be gone from our folder.)
             door.unlink(target)
             return False
-        door.fsync_dir(self.layout.txn)
+        try:
+            door.fsync_dir(self.layout.txn)
+        except StorageError as error:
+            raise StorageError(
+                f"{self.intent.action} is committed but may not survive a power cut: {error}",
+                hint="Check the disk, then read the dataset again before you repeat anything.",
+            ) from error
         return True
 
     def discard(self) -> None:
@@ -381,12 +290,21 @@ def commit(
                     stage.discard()
                     return result
                 published = stage.publish()
+            except FileNotFoundError as error:
+                # Another writer retired what `build` was reading, where the lock excludes nobody.
+                if _is_published(stage) or highest_slot(layout) == stage.slot:
+                    raise StorageError(
+                        f"{error.filename or folder} vanished while it was in use",
+                        hint="Read the dataset, then try again.",
+                    ) from error
+                published = False
             except BaseException:
                 if not _is_published(stage):
                     stage.discard()
                 raise
             if published:
                 _finish(stage)
+                tidy.tidy(layout, done=stage.operation_id)
                 return result
             stage.discard()
             time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter

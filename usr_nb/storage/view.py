@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from usr_nb.contract.names import check_namespace, is_part_file
 from usr_nb.errors import DatasetNotFound, SequencesError, ViewExpired
 from usr_nb.storage import slots
-from usr_nb.storage.layout import ARCHIVED, DERIVED, RECORDS, RETIRED, Layout
+from usr_nb.storage.layout import ARCHIVED, DERIVED, RECORDS, REGISTRY_FILE, RETIRED, Layout
 from usr_nb.storage.parquet import open_parquet
 from usr_nb.storage.slots import Intent
 
@@ -108,8 +108,10 @@ def _flat(path: str) -> str:
 
 
 def dataset_exists(layout: Layout) -> bool:
-    """Say whether a dataset was ever committed in this folder."""
-    return layout.records.is_file() or slots.highest_slot(layout) > 0
+    """Say whether a dataset was ever committed in this folder. (Roots have slots as well.)"""
+    if layout.records.is_file():
+        return True
+    return slots.highest_slot(layout) > 0 and not (layout.dir / REGISTRY_FILE).exists()
 
 
 def open_view(layout: Layout) -> View:

@@ -21,6 +21,7 @@ RANKS: dict[str, int] = {
     "analysis": 5,
     "sync": 5,
     "tools": 5,
+    "events": 5,
     "widgets": 6,
     "panel": 6,
     "cli": 6,

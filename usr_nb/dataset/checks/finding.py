@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -10,10 +9,9 @@ from typing import Literal
 import pyarrow as pa
 
 from usr_nb.contract.registry import Registry
-from usr_nb.errors import StorageError
+from usr_nb.dataset.dropped import dropped_ids
 from usr_nb.overlay.merge import Merged
-from usr_nb.storage.layout import ARTIFACTS, Layout
-from usr_nb.storage.parquet import open_parquet, reading
+from usr_nb.storage.layout import Layout
 from usr_nb.storage.view import View
 
 Severity = Literal["error", "warning", "note"]
@@ -42,18 +40,9 @@ class Scope:
     merged: Merged
 
     @cached_property
-    def dropped(self) -> list[pa.ChunkedArray]:
-        """The ids that dedupe and drop-deleted removed, by file of ``_artifacts/``."""
-        found = []
-        folder = self.layout.dir / ARTIFACTS
-        for path in sorted(folder.glob("dropped-*.parquet")) if folder.is_dir() else ():
-            with (
-                contextlib.suppress(StorageError, FileNotFoundError),
-                reading(path),
-                open_parquet(path) as file,
-            ):
-                found.append(file.read(columns=["id"]).column(0).cast(pa.string()))
-        return found
+    def dropped(self) -> pa.Array:
+        """The ids that dedupe and drop-deleted removed for good."""
+        return dropped_ids(self.layout)
 
 
 def accepts_hash(

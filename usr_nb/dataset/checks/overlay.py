@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from usr_nb.contract.names import STATE_NS, TOMBSTONE_NS
-from usr_nb.contract.types import same_type
+from usr_nb.contract.types import same_type, type_text
 from usr_nb.dataset.checks.finding import Finding, Scope, accepts_hash
 from usr_nb.errors import SequencesError, some
 from usr_nb.overlay.lookup import KeySpace, base_column, normal_keys
@@ -70,10 +70,7 @@ def _dropped(scope: Scope, keys: pa.ChunkedArray, info: PartInfo) -> bool:
     """Say whether the list of dropped ids explains all of these orphans."""
     if info.key != "id":
         return False
-    known = pa.chunked_array(
-        [c for t in scope.dropped for c in t.chunks] or [pa.array([], pa.string())]
-    )
-    return bool(pc.all(pc.is_in(keys, value_set=known.combine_chunks())).as_py())
+    return bool(pc.all(pc.is_in(keys, value_set=scope.dropped)).as_py())
 
 
 def _columns(scope: Scope, info: PartInfo) -> Iterator[Finding]:
@@ -86,7 +83,8 @@ def _columns(scope: Scope, info: PartInfo) -> Iterator[Finding]:
                           f"Add it: usr namespace register {ns} --overwrite")  # fmt: skip
         elif not same_type(found, column.arrow_type):
             yield Finding("error", "OVL-8", path,
-                          f"column '{name}' is {found}, registered as {column.type}")  # fmt: skip
+                          f"column '{name}' is {type_text(found)}, "
+                          f"registered as {column.type}")  # fmt: skip
 
 
 def _stamp(scope: Scope, info: PartInfo) -> Iterator[Finding]:

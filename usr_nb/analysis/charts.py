@@ -1,0 +1,206 @@
+"""The explorer's charts as Altair objects. Only counts travel to the browser, never rows.
+
+Colours and text are chosen to read on light and on dark ground; axes and labels are left to the
+host's theme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from usr_nb.analysis.summary import Cell, Histogram, Nulls
+
+if TYPE_CHECKING:
+    import altair as alt
+
+MATCH_COLOR: Final = "#3b82c4"
+"""Rows that match the filter."""
+SAMPLE_COLOR: Final = "#9aa3ad"
+"""All rows of the sample."""
+HEIGHT: Final = 200
+MAX_NULL_COLUMNS: Final = 12
+_SAMPLE_OPACITY: Final = 0.45
+
+
+def histogram_chart(counts: Histogram, *, title: str, axis: str, digits: int = 0) -> alt.LayerChart:
+    """Draw a histogram: the sample behind, the matching rows in front.
+
+    Parameters
+    ----------
+    counts : Histogram
+        From :func:`usr_nb.analysis.summary.histogram`.
+    title, axis : str
+        What is shown, and the axis title with its unit.
+    digits : int
+        Decimals of the bin edges in tooltips.
+
+    Returns
+    -------
+    altair.LayerChart
+        As wide as its container.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from usr_nb.analysis.summary import histogram
+    >>> counts = histogram(np.array([1.0, 2.0]), np.array([True, False]), whole=True)
+    >>> chart = histogram_chart(counts, title="Length", axis="Length (nt)")
+    >>> [data] = chart.to_dict()["datasets"].values()
+    >>> [row["matching"] for row in data]
+    [1, 0]
+    """
+    import altair as alt
+
+    values: list[dict[str, Any]] = [
+        {
+            "start": float(start), "end": float(end), "rows": int(rows), "matching": int(matching),
+            "bin": f"{start:,.{digits}f} to below {end:,.{digits}f}",
+        }
+        for start, end, rows, matching in zip(
+            counts.edges[:-1], counts.edges[1:], counts.rows, counts.matching, strict=True
+        )
+    ]  # fmt: skip
+    base = _chart(values).encode(
+        x=alt.X("start:Q", bin="binned", title=axis).scale(zero=False, nice=False),
+        x2="end:Q",
+        tooltip=[
+            alt.Tooltip("bin:N", title=axis),
+            alt.Tooltip("matching:Q", title="Matching rows", format=","),
+            alt.Tooltip("rows:Q", title="Rows of the sample", format=","),
+        ],
+    )
+    return _finish(
+        alt.layer(
+            base.mark_bar(color=SAMPLE_COLOR, opacity=_SAMPLE_OPACITY).encode(y=_rows_axis("rows")),
+            base.mark_bar(color=MATCH_COLOR).encode(y=_rows_axis("matching")),
+        ),
+        title,
+        counts.missing and f"{counts.missing:,} rows without a value are not shown",
+    )
+
+
+def _rows_axis(field: str) -> Any:
+    import altair as alt
+
+    return alt.Y(f"{field}:Q", title="Rows", axis=alt.Axis(format="~s", tickMinStep=1))
+
+
+def grid_chart(cells: Sequence[Cell], *, title: str, x: str, y: str) -> alt.LayerChart:
+    """Draw pairs of values as circles, whose area is the number of rows in the bin.
+
+    Parameters
+    ----------
+    cells : sequence of Cell
+        From :func:`usr_nb.analysis.summary.grid`.
+    title, x, y : str
+        What is shown, and the axis titles with their units.
+
+    Examples
+    --------
+    >>> chart = grid_chart([Cell(60, 62, 50, 52, 9, 4)], title="GC", x="Length (nt)", y="GC (%)")
+    >>> [data] = chart.to_dict()["datasets"].values()
+    >>> data[0]["x"], data[0]["y"]
+    (61.0, 51.0)
+    """
+    import altair as alt
+
+    values: list[dict[str, Any]] = [
+        {
+            "x": (c.x0 + c.x1) / 2, "y": (c.y0 + c.y1) / 2, "rows": c.rows, "matching": c.matching,
+            "xbin": f"{c.x0:g} to below {c.x1:g}", "ybin": f"{c.y0:g} to below {c.y1:g}",
+        }
+        for c in cells
+    ]  # fmt: skip
+    top = max((c.rows for c in cells), default=1)
+    size = alt.Scale(domain=[0, top], range=[0, 320])
+    base = _chart(values).encode(
+        x=alt.X("x:Q", title=x).scale(zero=False, padding=12),
+        y=alt.Y("y:Q", title=y).scale(zero=False, padding=12),
+        tooltip=[
+            alt.Tooltip("xbin:N", title=x),
+            alt.Tooltip("ybin:N", title=y),
+            alt.Tooltip("matching:Q", title="Matching rows", format=","),
+            alt.Tooltip("rows:Q", title="Rows of the sample", format=","),
+        ],
+    )
+    chart = alt.layer(
+        base.mark_circle(color=SAMPLE_COLOR, opacity=_SAMPLE_OPACITY).encode(
+            size=alt.Size("rows:Q", scale=size, legend=None)
+        ),
+        base.transform_filter("datum.matching > 0")
+        .mark_circle(color=MATCH_COLOR, opacity=0.9)
+        .encode(size=alt.Size("matching:Q", scale=size, legend=None)),
+    )
+    return _finish(chart, title, "Circle area: rows")
+
+
+def nulls_chart(nulls: Sequence[Nulls], *, title: str = "Nulls") -> alt.LayerChart | None:
+    """Draw the share of null cells per column, most first; None if no column has a null.
+
+    At most :data:`MAX_NULL_COLUMNS` columns are shown, and the subtitle says how many are not.
+
+    Examples
+    --------
+    >>> nulls_chart([Nulls("id", 5, 0, 5, 0)]) is None
+    True
+    """
+    import altair as alt
+
+    holed = sorted((n for n in nulls if n.nulls), key=lambda n: (-n.percent, n.column))
+    if not holed:
+        return None
+    shown = holed[:MAX_NULL_COLUMNS]
+    values: list[dict[str, Any]] = [
+        {
+            "column": n.column, "percent": n.percent, "matching": n.matching_percent,
+            "nulls": f"{n.nulls:,} of {n.rows:,}",
+            "matching_nulls": f"{n.matching_nulls:,} of {n.matching:,}",
+        }
+        for n in shown
+    ]  # fmt: skip
+    base = _chart(values).encode(
+        y=alt.Y("column:N", sort=None, title=None, axis=alt.Axis(labelLimit=190)),
+        tooltip=[
+            alt.Tooltip("column:N", title="Column"),
+            alt.Tooltip("matching_nulls:N", title="Null in matching rows"),
+            alt.Tooltip("nulls:N", title="Null in the sample"),
+        ],
+    )
+    chart = alt.layer(
+        base.mark_bar(color=SAMPLE_COLOR, opacity=_SAMPLE_OPACITY).encode(x=_null_axis("percent")),
+        base.mark_bar(color=MATCH_COLOR, height={"band": 0.45}).encode(x=_null_axis("matching")),
+    )
+    rest = len(holed) - len(shown)
+    whole = len(nulls) - len(holed)
+    note = f"{whole} columns without nulls are not shown" + (f", nor {rest} more" if rest else "")
+    return _finish(chart, title, note)
+
+
+def _null_axis(field: str) -> Any:
+    import altair as alt
+
+    return alt.X(f"{field}:Q", title="Null cells (%)").scale(domainMin=0)
+
+
+def _chart(values: list[dict[str, Any]]) -> alt.Chart:
+    import altair as alt
+
+    # Inline: a data frame would pass through the host's data transformer, and its row limit.
+    data: Any = {"values": values}
+    return alt.Chart(data)
+
+
+def _finish(chart: Any, title: str, note: object) -> alt.LayerChart:
+    import altair as alt
+
+    heading = alt.TitleParams(
+        title, subtitle=str(note or ""), anchor="start", fontSize=14, subtitleFontSize=11,
+        subtitleColor="#8a929c",
+    )  # fmt: skip
+    finished: alt.LayerChart = (
+        chart.properties(title=heading, width="container", height=HEIGHT)
+        .configure(background="transparent")
+        .configure_view(stroke=None)
+    )
+    return finished

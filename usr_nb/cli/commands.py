@@ -1,0 +1,127 @@
+"""All commands: name, where it is, one line of help. ``usr --help`` is drawn from this table."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from typer.core import TyperCommand, TyperGroup
+
+from usr_nb.cli import lazy
+from usr_nb.errors import SequencesError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command of the top level: its name, section of the help, module and line of help."""
+
+    name: str
+    section: str
+    module: str
+    help: str
+    hidden: bool = False
+
+
+LOOK: Final = "Look"
+BUILD: Final = "Build"
+CURATE: Final = "Curate"
+SERVE: Final = "Explore"
+
+TABLE: Final[tuple[Entry, ...]] = (
+    Entry("ls", LOOK, "ls_cmd", "List the datasets of the root."),
+    Entry("info", LOOK, "inspect_cmds", "Show rows, columns and overlays of a dataset."),
+    Entry("schema", LOOK, "inspect_cmds", "Show the columns and their types."),
+    Entry("describe", LOOK, "inspect_cmds", "Summarize every column: nulls, range, example."),
+    Entry("head", LOOK, "records_cmds", "Show the first rows of a dataset or file."),
+    Entry("get", LOOK, "records_cmds", "Show records by id, or by a unique prefix."),
+    Entry("grep", LOOK, "records_cmds", "Find sequences by pattern or IUPAC motif."),
+    Entry("cols", LOOK, "records_cmds", "List the columns of a dataset or file."),
+    Entry("cell", LOOK, "records_cmds", "Print one cell of a dataset or file."),
+    Entry("validate", LOOK, "inspect_cmds", "Check a dataset against every rule."),
+    Entry("events", LOOK, "events_cmds", "Follow what happened to a dataset."),
+    Entry("init", BUILD, "write_cmds", "Create an empty dataset."),
+    Entry("import", BUILD, "write_cmds", "Add sequences from a file."),
+    Entry("attach", BUILD, "write_cmds", "Attach columns of a file as an overlay."),
+    Entry("materialize", BUILD, "write_cmds", "Write overlay values into the base table."),
+    Entry("export", BUILD, "write_cmds", "Write records to a csv, jsonl or parquet file."),
+    Entry("snapshot", BUILD, "write_cmds", "Keep a copy of the base table."),
+    Entry("namespace", BUILD, "namespace_cmds", "Register overlay namespaces and show them."),
+    Entry("root", BUILD, "demo_cmds", "Make a folder a root."),
+    Entry("delete", CURATE, "state_cmds", "Hide records; nothing is erased."),
+    Entry("restore", CURATE, "state_cmds", "Bring deleted records back."),
+    Entry("state", CURATE, "state_cmds", "Set, clear and show the state of records."),
+    Entry("maintenance", CURATE, "maintenance_cmds", "Compact, freeze, remove overlays."),
+    Entry("demo", SERVE, "demo_cmds", "Build the demo root and explore it."),
+    Entry("open", SERVE, "demo_cmds", "Explore one's own datasets in the browser."),
+)
+_BY_NAME: Final = {e.name: e for e in TABLE}
+
+
+class ClosedPipe(Exception):
+    """Whoever read our output has gone. (typer would turn the plain error into exit code 1.)"""
+
+
+class LazyGroup(TyperGroup):
+    """The top level of ``usr``: knows its commands by the table alone until one of them runs."""
+
+    _names_only = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of the commands that are shown."""
+        dev = os.environ.get("USR_SHOW_DEV_COMMANDS") == "1"
+        return [e.name for e in TABLE if dev or not e.hidden]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; for help and completion only its name and line of help."""
+        entry = _BY_NAME.get(cmd_name)
+        if entry is None:
+            return None
+        if self._names_only:
+            return TyperCommand(entry.name, help=entry.help, rich_markup_mode=None)
+        return lazy.load(entry.module, "COMMANDS")[cmd_name]
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Find the command that the words name, or say which one may be meant."""
+        name = args[0]
+        if name not in _BY_NAME and not name.startswith("-"):
+            hint = did_you_mean(name, self.list_commands(ctx)) or "See `usr --help`."
+            raise SequencesError(f"There is no command 'usr {name}'", hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the words name."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ClosedPipe from error
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands of the help, by section."""
+        names = self.list_commands(ctx)
+        width = max(map(len, names))
+        for section in dict.fromkeys(e.section for e in TABLE):
+            rows = [(e.name.ljust(width), e.help) for e in TABLE
+                    if e.section == section and e.name in names]  # fmt: skip
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Complete names of commands without importing them."""
+        with self._by_name_alone():
+            return super().shell_complete(ctx, incomplete)
+
+    @contextlib.contextmanager
+    def _by_name_alone(self) -> Iterator[None]:
+        self._names_only = True
+        try:
+            yield
+        finally:
+            self._names_only = False
+
+
+def sections() -> Sequence[str]:
+    """Return the headings of the help in order."""
+    return list(dict.fromkeys(e.section for e in TABLE))

@@ -1,0 +1,27 @@
+"""``usr ls``; a module of its own, since it must start fast."""
+
+from __future__ import annotations
+
+from usr_nb.cli import options, render, say
+from usr_nb.cli.apps import built, new_app
+from usr_nb.dataset.info import list_summaries
+from usr_nb.storage.roots import find_root
+
+app = new_app()
+COLUMNS = ("dataset", "rows", "cols", "size_bytes", "updated")
+
+
+@app.command()
+def ls(root: options.Root = None, fmt: options.Show = "auto") -> None:
+    """List the datasets of the root."""
+    base = find_root(root)
+    found = list_summaries(base)
+    rows = [[d[c] for c in COLUMNS] for d in found]
+    if render.resolved(fmt) != "csv":
+        rows = [[*r[:3], render.size_text(r[3]), (r[4] or "")[:19] or None] for r in rows]
+    render.emit(fmt, found, render.Sheet(COLUMNS, rows))
+    if not found:
+        say.note(f"No dataset below {base}. Create one with `usr init <namespace>/<name>`.")
+
+
+COMMANDS = built(app)

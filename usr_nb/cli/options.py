@@ -1,0 +1,129 @@
+"""Options that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from usr_nb.errors import PathNotFound, ValidationError
+
+Format = Literal["auto", "rich", "plain", "json", "csv"]
+TreeFormat = Literal["auto", "rich", "plain", "json"]
+
+
+def _nearest_root(ctx: typer.Context, value: Path | None) -> Path | None:
+    """Return ``--root`` of the command, else the one given before it."""
+    above: Any = ctx.find_root().params.get("root")
+    return value or above
+
+
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        help="The root: the folder with registry.yaml. Default: USR_ROOT, else found from here.",
+        callback=_nearest_root,
+        show_default=False,
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATASET]",
+        help="Id, unique last part, or path. Default: the dataset around the working folder.",
+        show_default=False,
+    ),
+]
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[DATASET|PATH]",
+        help="A dataset, a file, or a folder with Parquet files. Default: the dataset here.",
+        show_default=False,
+    ),
+]
+New = Annotated[str, typer.Argument(metavar="DATASET", help="The new id: namespace/name.")]
+Show = Annotated[Format, typer.Option("--format", help="auto: rich on a terminal, else plain.")]
+ShowTree = Annotated[
+    TreeFormat, typer.Option("--format", help="auto: rich on a terminal, else plain.")
+]
+Columns = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="A,B", help="Only these columns.", show_default=False),
+]
+Deleted = Annotated[
+    bool, typer.Option("--include-deleted", help="Show deleted records and the usr__* columns.")
+]
+Glob = Annotated[
+    str | None,
+    typer.Option(
+        "--glob", metavar="PATTERN", help="Files to choose from in a folder.", show_default=False
+    ),
+]
+Ids = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--id", metavar="ID", help="An id or prefix; repeat, or separate by commas.",
+        show_default=False,
+    ),
+]  # fmt: skip
+IdFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--id-file", metavar="FILE", help="A file with one id per line.", show_default=False
+    ),
+]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Skip what the dataset does not have.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def split(text: str | None) -> list[str] | None:
+    """Return the parts of a comma-separated option, or None if it was not given.
+
+    Examples
+    --------
+    >>> split("id, sequence"), split(None)
+    (['id', 'sequence'], None)
+    """
+    if text is None:
+        return None
+    parts = [p.strip() for p in text.split(",") if p.strip()]
+    if not parts:
+        raise ValidationError("An empty list of names was given", hint="Write it like a,b.")
+    return parts
+
+
+def split_all(texts: Sequence[str] | None) -> list[str] | None:
+    """Return the parts of a repeatable, comma-separated option, or None if it was not given."""
+    return None if not texts else [p for t in texts for p in (split(t) or [])]
+
+
+def ids_of(ids: Sequence[str] | None, id_file: Path | None) -> list[str]:
+    """Return the ids given by ``--id`` and ``--id-file``; ``#`` starts a comment in the file.
+
+    Raises
+    ------
+    ValidationError
+        None was given, or the file is no text.
+    PathNotFound
+        The file is missing.
+    """
+    found = split_all(ids) or []
+    if id_file is not None:
+        try:
+            lines = id_file.expanduser().read_text("utf-8-sig").splitlines()
+        except UnicodeDecodeError:
+            raise ValidationError(f"{id_file} is no text file", hint="One id per line.") from None
+        except OSError as error:
+            raise PathNotFound(
+                f"{id_file} cannot be read: {error.strerror}", hint="Check the path."
+            ) from None
+        found += [text for line in lines if (text := line.partition("#")[0].strip())]
+    if not found:
+        raise ValidationError("No id was given", hint="Name records with --id or --id-file.")
+    return found

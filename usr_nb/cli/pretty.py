@@ -1,0 +1,147 @@
+"""Tables on terminals, drawn by rich; imported only where one is drawn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from usr_nb.cli import render, say
+from usr_nb.cli.render import Sheet
+
+ID_LETTERS: Final = 8
+_WIDEST: Final = 48
+_NARROW: Final = 14
+_GAP: Final = 2
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Which columns a terminal has room for, how wide each is, and which are left out."""
+
+    columns: list[int]
+    widths: list[int]
+    left_out: list[int]
+
+
+def console() -> Console:
+    """Return a console on the present standard output."""
+    return Console(file=sys.stdout, highlight=False, soft_wrap=False)
+
+
+def spinner(what: str) -> AbstractContextManager[Any]:
+    """Show on standard error that something goes on."""
+    return Console(file=sys.stderr).status(f"{what} ...")
+
+
+def fit(natural: Sequence[int], width: int, spare: Sequence[int], *, keep_all: bool = False) -> Fit:
+    """Choose columns and widths for a terminal.
+
+    Wide columns are narrowed first; then columns are left out, those in `spare` before others,
+    the others from the right. The first column always stays.
+
+    Parameters
+    ----------
+    natural : sequence of int
+        The width that each column would like, in characters.
+    width : int
+        Characters in a line.
+    spare : sequence of int
+        Columns that can be missed most easily, in that order.
+    keep_all : bool
+        Narrow to almost nothing before leaving one out.
+
+    Examples
+    --------
+    >>> fit([8, 60, 10], 40, [])
+    Fit(columns=[0, 1, 2], widths=[8, 18, 10], left_out=[])
+    """
+    widths = [min(n, max(_WIDEST, width // 2)) for n in natural]
+    floor = 6 if keep_all else _NARROW
+    kept = list(range(len(widths)))
+    gone: list[int] = []
+    order = [*spare, *(i for i in reversed(kept) if i not in spare and i > 0)]
+
+    def room() -> int:
+        return width - sum(widths[i] for i in kept) - _GAP * (len(kept) - 1)
+
+    while True:
+        while room() < 0:
+            widest = max(kept, key=lambda i: widths[i])
+            if widths[widest] <= floor:
+                break
+            widths[widest] = max(floor, widths[widest] + room())
+        if room() >= 0 or not order:
+            break
+        gone.append(order.pop(0))
+        kept.remove(gone[-1])
+        for i in kept:
+            widths[i] = min(natural[i], max(_WIDEST, width // 2))
+    return Fit(kept, [widths[i] for i in kept], sorted(gone))
+
+
+def show(sheet: Sheet) -> None:
+    """Draw a sheet on standard output, with a notice of what is cut or left out."""
+    out = console()
+    if sheet.tall:
+        _tall(out, sheet)
+        return
+    names = list(sheet.columns)
+    cells = [
+        [_short_id(n, render.cell(v)) for n, v in zip(names, row, strict=True)]
+        for row in sheet.rows
+    ]
+    natural = [max([len(n), *(len(r[i]) for r in cells)]) for i, n in enumerate(names)]
+    spare = [names.index(n) for n in sheet.drop_first or () if n in names]
+    chosen = fit(natural, out.width, spare, keep_all=sheet.drop_first is None)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP, 0, 0))
+    for i, width in zip(chosen.columns, chosen.widths, strict=True):
+        table.add_column(
+            Text(names[i], no_wrap=True, overflow="ellipsis"), width=width, no_wrap=True,
+            overflow="ellipsis", justify="right" if _numeric(sheet.rows, i) else "left",
+        )  # fmt: skip
+    for row in cells:
+        table.add_row(*(Text(row[i]) for i in chosen.columns))
+    out.print(table)
+    notices(sheet, names, natural, chosen)
+
+
+def notices(sheet: Sheet, names: Sequence[str], natural: Sequence[int], chosen: Fit) -> None:
+    """Say what the terminal had no room for."""
+    if chosen.left_out:
+        left = [names[i] for i in chosen.left_out]
+        shown = ", ".join(left[:6]) + (", ..." if len(left) > 6 else "")
+        say.note(f"{say.count(len(left), 'column')} not shown: {shown}. Choose with --columns.")
+    short = any(natural[i] > w for i, w in zip(chosen.columns, chosen.widths, strict=True))
+    if short or any(isinstance(v, list) and len(v) > 3 for row in sheet.rows for v in row):
+        say.note("Long values are cut; --format json has them whole.")
+
+
+def _short_id(name: str, text: str) -> str:
+    return text[:ID_LETTERS] if name == "id" else text
+
+
+def _numeric(rows: Sequence[Sequence[Any]], i: int) -> bool:
+    values = [row[i] for row in rows if row[i] is not None]
+    return bool(values) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) for v in values
+    )
+
+
+def _tall(out: Console, sheet: Sheet) -> None:
+    width = max(map(len, sheet.columns), default=0)
+    for n, row in enumerate(sheet.rows):
+        if n:
+            out.print()
+        for name, value in zip(sheet.columns, row, strict=True):
+            line = Text(f"{name.ljust(width)}  ", style="bold")
+            out.print(line.append(Text(render.cell(value), style="not bold")), overflow="fold")
+    if any(isinstance(v, list) and len(v) > 3 for row in sheet.rows for v in row):
+        say.note("Long vectors are shortened; --format json has them whole.")

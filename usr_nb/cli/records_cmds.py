@@ -1,0 +1,139 @@
+"""``usr head | get | grep | cols | cell``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from usr_nb.cli import options, render, say, sheets, target
+from usr_nb.cli.apps import built, new_app
+from usr_nb.dataset import files_view
+from usr_nb.dataset.reading import iupac_hint
+from usr_nb.dataset.values import plain
+
+app = new_app()
+
+
+@app.command()
+def head(
+    dataset: options.Source = None,
+    n: Annotated[int, typer.Option("-n", "--n", min=0, help="How many rows.")] = 10,
+    columns: options.Columns = None,
+    include_deleted: options.Deleted = False,
+    glob: options.Glob = None,
+    root: options.Root = None,
+    fmt: options.Show = "auto",
+) -> None:
+    """Show the first rows of a dataset or file."""
+    source, names = target.source(dataset, root, glob), options.split(columns)
+    if isinstance(source, Path):
+        table = files_view.preview(source, n=n, columns=names)
+    else:
+        batches = source.scan(names, include_deleted=include_deleted, batch_size=max(n, 1))
+        table = files_view.first_rows(batches, n)
+    sheets.show(sheets.of_arrow(table, asked=names is not None), fmt)
+
+
+@app.command()
+def get(
+    dataset: options.Target = None,
+    ids: options.Ids = None,
+    id_file: options.IdFile = None,
+    columns: options.Columns = None,
+    include_deleted: options.Deleted = False,
+    root: options.Root = None,
+    fmt: options.Show = "auto",
+) -> None:
+    """Show records by id, or by a unique prefix.
+
+    A prefix has 7 letters or more.
+    """
+    wanted = options.ids_of(ids, id_file)
+    ds = target.dataset(dataset, root)
+    frame = ds.get(wanted, options.split(columns), include_deleted)
+    sheets.show(sheets.of_frame(frame, tall=True), fmt)
+
+
+@app.command()
+def grep(
+    dataset: options.Target = None,
+    pattern: Annotated[
+        str, typer.Option("--pattern", "-e", help="An RE2 expression; case is ignored.")
+    ] = ...,  # type: ignore[assignment]
+    limit: Annotated[int, typer.Option(min=1, help="At most this many records.")] = 20,
+    iupac: Annotated[
+        bool, typer.Option("--iupac", help="The pattern is a motif: 'TTGACA N{16,18} TATAAT'.")
+    ] = False,
+    both_strands: Annotated[
+        bool, typer.Option("--both-strands", help="Look at the reverse complement too.")
+    ] = False,
+    columns: options.Columns = None,
+    include_deleted: options.Deleted = False,
+    root: options.Root = None,
+    fmt: options.Show = "auto",
+) -> None:
+    """Find sequences by pattern or IUPAC motif."""
+    ds, names = target.dataset(dataset, root), options.split(columns)
+    frame = ds.grep(pattern, limit, include_deleted=include_deleted, iupac=iupac,
+                    both_strands=both_strands, columns=names)  # fmt: skip
+    sheets.show(sheets.of_frame(frame, asked=names is not None), fmt)
+    say.note(_counted(len(frame), limit, None if iupac or both_strands else pattern))
+
+
+def _counted(found: int, limit: int, pattern: str | None) -> str:
+    """Return what to say below the hits."""
+    if found == 0:
+        hint = iupac_hint(pattern) if pattern is not None else None
+        return f"No sequence matches.{' Hint: ' + hint if hint else ''}"
+    if found == limit:
+        return f"The first {say.count(found, 'match')[:-1] + 'es' if found > 1 else '1 match'}; "\
+               f"see more with --limit."
+    return f"{found:,} {'match' if found == 1 else 'matches'}."
+
+
+@app.command()
+def cols(
+    dataset: options.Source = None,
+    glob: options.Glob = None,
+    root: options.Root = None,
+    fmt: options.Show = "auto",
+) -> None:
+    """List the columns of a dataset or file."""
+    source = target.source(dataset, root, glob)
+    if isinstance(source, Path):
+        found = files_view.columns_of(source)
+    else:
+        found = files_view.fields_of(source.schema())
+    render.emit(fmt, found, sheets.of_dicts(found, ("name", "type")))
+
+
+@app.command()
+def cell(
+    dataset: options.Source = None,
+    row: Annotated[int, typer.Option(min=0, help="The row, counted from 0.")] = 0,
+    col: Annotated[str, typer.Option(help="The column.")] = ...,  # type: ignore[assignment]
+    include_deleted: options.Deleted = False,
+    glob: options.Glob = None,
+    root: options.Root = None,
+    fmt: options.Show = "auto",
+) -> None:
+    """Print one cell of a dataset or file.
+
+    The whole value is printed, however long: text as it is, lists as JSON.
+    """
+    source = target.source(dataset, root, glob)
+    if isinstance(source, Path):
+        value = files_view.cell_of(source, row=row, col=col)
+    else:
+        batches = source.scan([col], include_deleted=include_deleted)
+        value = files_view.cell_at(batches, row, where=source.name)
+    kind, shown = render.resolved(fmt), render.Sheet([col], [[value]])
+    if kind in {"rich", "plain"}:
+        say.result(render.whole(value))
+    else:
+        render.emit(kind, {"row": row, "col": col, "value": plain(value)}, shown)
+
+
+COMMANDS = built(app)

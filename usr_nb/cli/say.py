@@ -1,0 +1,130 @@
+"""What is said to people: results on stdout, everything else on stderr (CLI-2)."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import typer
+
+from usr_nb.cli import lazy
+from usr_nb.errors import SequencesError, UserAbort
+
+
+class Named(Protocol):
+    """Anything with a root and a dataset id."""
+
+    @property
+    def root(self) -> Path:
+        """The root folder."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The dataset id."""
+        ...
+
+
+def result(text: str) -> None:
+    """Print a result."""
+    sys.stdout.write(f"{text}\n")
+
+
+def note(text: str) -> None:
+    """Print something beside the result."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def place(ds: Named) -> None:
+    """Say what is about to be changed, before it is."""
+    note(f"root: {ds.root}\ndataset: {ds.name}")
+
+
+def error(message: str, hint: str | None = None) -> None:
+    """Print an error and what to do next."""
+    note(f"ERROR: {message}" + (f"\nHint: {hint}" if hint else ""))
+
+
+def failure(exc: SequencesError) -> int:
+    """Print a typed error and return its exit code."""
+    error(exc.message, exc.hint)
+    return exc.exit_code
+
+
+def warning(
+    message: Warning | str, category: type[Warning], *_: Any, **__: Any
+) -> None:
+    """Print a warning without the line of code it came from."""
+    note(f"WARNING: {message}")
+
+
+@contextlib.contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Show warnings of the library as one line each."""
+    with warnings.catch_warnings():
+        warnings.showwarning = warning
+        yield
+
+
+def interactive() -> bool:
+    """Say whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str) -> None:
+    """Ask, default no.
+
+    Raises
+    ------
+    UserAbort
+        The answer was not yes.
+    """
+    if not typer.confirm(question, default=False, err=True):
+        raise UserAbort("Aborted; nothing was changed")
+
+
+def choose(title: str, options: list[str]) -> int:
+    """Let a person pick one of several; returns its index.
+
+    Raises
+    ------
+    UserAbort
+        Nothing was chosen.
+    """
+    width = len(str(len(options)))
+    note("\n".join([title, *(f"  {i:>{width}}  {o}" for i, o in enumerate(options, 1))]))
+    while True:
+        answer = typer.prompt(f"Number, 1 to {len(options)}", default="", show_default=False,
+                              err=True).strip()  # fmt: skip
+        if not answer or answer.lower() in {"q", "quit"}:
+            raise UserAbort("Nothing was chosen")
+        if answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(options):
+            return int(answer) - 1
+        note(f"{answer[:40]!r} is not a number from 1 to {len(options)}.")
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show on a terminal that something goes on; in a pipe show nothing."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with lazy.load("pretty", "spinner")(what):
+        yield
+
+
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where that is due.
+
+    Examples
+    --------
+    >>> count(1, "row"), count(20_000, "row")
+    ('1 row', '20,000 rows')
+    """
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

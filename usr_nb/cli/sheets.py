@@ -1,0 +1,61 @@
+"""From what the library returns (Arrow tables, pandas frames, dicts) to rows that can be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from usr_nb.cli import render
+from usr_nb.cli.render import Sheet
+from usr_nb.dataset.values import plain
+
+#: Essential columns that a narrow terminal can do without, the least telling first.
+DROP_FIRST: Final = ("source", "created_at", "alphabet", "bio_type")
+
+
+def of_arrow(table: pa.Table, *, asked: bool = False, tall: bool = False) -> Sheet:
+    """Return an Arrow table as a sheet; `asked` columns are never left out."""
+    columns = [c.to_pylist() for c in table.columns]
+    rows = [list(row) for row in zip(*columns, strict=True)] if columns else []
+    return Sheet(table.column_names, rows, tall=tall, drop_first=None if asked else DROP_FIRST)
+
+
+def of_frame(frame: Any, *, asked: bool = False, tall: bool = False) -> Sheet:
+    """Return a pandas frame as a sheet; NaN, NA and NaT are null."""
+    names = list(frame.columns)
+    columns = [[_native(v) for v in frame[n].tolist()] for n in names]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return Sheet(names, rows, tall=tall, drop_first=None if asked else DROP_FIRST)
+
+
+def _native(value: Any) -> Any:
+    """Return a pandas value as a plain one; a missing one is None."""
+    if isinstance(value, np.ndarray | list):
+        return [_native(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if type(value).__name__ in ("NAType", "NaTType") or (
+        isinstance(value, float) and value != value  # noqa: PLR0124 - NaN alone differs from itself
+    ):
+        return None
+    return value
+
+
+def of_dicts(items: Sequence[Mapping[str, Any]], names: Sequence[str], *, tall: bool = False,
+             asked: bool = False) -> Sheet:  # fmt: skip
+    """Return named fields of dicts as a sheet."""
+    rows = [[item.get(n) for n in names] for item in items]
+    return Sheet(list(names), rows, tall=tall, drop_first=None if asked else ())
+
+
+def records(sheet: Sheet) -> list[dict[str, Any]]:
+    """Return the rows of a sheet as dicts of values that strict JSON knows."""
+    return [dict(zip(sheet.columns, map(plain, row), strict=True)) for row in sheet.rows]
+
+
+def show(sheet: Sheet, fmt: str) -> None:
+    """Show a sheet in any format; as JSON it is a list of objects."""
+    render.emit(fmt, records(sheet) if render.resolved(fmt) == "json" else None, sheet)

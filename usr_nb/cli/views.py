@@ -1,0 +1,129 @@
+"""How single results look: info, schema, describe, findings, namespaces, events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from usr_nb.cli import render
+from usr_nb.cli.render import Sheet
+from usr_nb.contract.names import namespace_of
+from usr_nb.contract.types import type_text
+
+_STATS: Final = (
+    "column", "namespace", "type", "rows", "non_null", "null_pct", "example", "min", "mean", "max",
+    "len_min", "len_mean", "len_max", "distinct", "distinct_exact",
+)  # fmt: skip
+
+
+def info_sheet(found: Mapping[str, Any]) -> Sheet:
+    """Return a dataset at a glance, one fact per line."""
+    facts: dict[str, Any] = {
+        "dataset": found["name"],
+        "path": found["path"],
+        "rows": f"{found['rows']:,} ({found['rows_live']:,} live, {found['rows_deleted']:,} deleted)",
+        "columns": f"{len(found['columns'])}: {', '.join(found['columns'])}",
+        "base": f"{render.size_text(found['size_bytes'])}, updated {found['updated'] or 'never'}",
+        "created": found["created_at"],
+        "registry": found["registry_hash"],
+    }
+    for o in found["overlays"]:
+        parts = f"{o['parts']} part{'' if o['parts'] == 1 else 's'}"
+        facts[f"overlay {o['namespace']}"] = (
+            f"{parts} by {o['key']}, {o['rows']:,} rows, {render.size_text(o['size_bytes'])}: "
+            f"{', '.join(o['columns'])}"
+        )
+    return Sheet(list(facts), [list(facts.values())], tall=True)
+
+
+def schema_fields(schema: pa.Schema) -> list[dict[str, Any]]:
+    """Return ``[{name, type, nullable}]``, the shape of GET-1."""
+    return [{"name": f.name, "type": type_text(f.type), "nullable": f.nullable} for f in schema]
+
+
+def schema_tree(schema: pa.Schema) -> list[str]:
+    """Return the columns as a tree: base and namespaces, nested types opened."""
+    groups: dict[str, list[pa.Field]] = {}
+    for f in schema:
+        groups.setdefault(namespace_of(f.name) or "base", []).append(f)
+    lines = []
+    for name, fields in groups.items():
+        lines.append(name)
+        lines += _branches([(f.name, f.type) for f in fields])
+    return lines
+
+
+def _branches(items: Sequence[tuple[str, pa.DataType]], indent: str = "") -> Iterator[str]:
+    for i, (name, dtype) in enumerate(items):
+        last = i == len(items) - 1
+        yield f"{indent}{'└── ' if last else '├── '}{name}: {type_text(dtype)}"
+        yield from _branches(_children(dtype), indent + ("    " if last else "│   "))
+
+
+def _children(dtype: pa.DataType) -> list[tuple[str, pa.DataType]]:
+    if pa.types.is_struct(dtype):
+        return [(dtype.field(i).name, dtype.field(i).type) for i in range(dtype.num_fields)]
+    if (pa.types.is_list(dtype) or pa.types.is_fixed_size_list(dtype)) and pa.types.is_nested(
+        dtype.value_type
+    ):
+        return [("item", dtype.value_type)]
+    return []
+
+
+def describe_sheet(found: Sequence[Mapping[str, Any]], *, short: bool) -> Sheet:
+    """Return the statistics: all of them, or `short` with one column that says the range."""
+    if not short:
+        return Sheet(_STATS, [[d.get(n) for n in _STATS] for d in found])
+    rows = [
+        [d["column"], d["type"], d["non_null"], d["null_pct"], _range(d), d["example"]]
+        for d in found
+    ]
+    names = ["column", "type", "non_null", "null_pct", "values", "example"]
+    return Sheet(names, rows, drop_first=("example", "type"))
+
+
+def _range(d: Mapping[str, Any]) -> str | None:
+    if d.get("distinct") is not None:
+        return f"{'' if d['distinct_exact'] else '~'}{d['distinct']:,} distinct"
+    if d.get("len_min") is not None:
+        return f"length {render.cell(d['len_min'])} to {render.cell(d['len_max'])}"
+    if d.get("min") is not None:
+        mean = f", mean {render.cell(d['mean'])}" if d.get("mean") is not None else ""
+        return f"{render.cell(d['min'])} to {render.cell(d['max'])}{mean}"
+    return f"{100 * d['mean']:.4g} % true" if d.get("mean") is not None else None
+
+
+def findings_sheet(findings: Sequence[Mapping[str, Any]]) -> Sheet:
+    """Return the findings of a validation, the worst first, each with all it says."""
+    order = {"error": 0, "warning": 1, "note": 2}
+    ranked = sorted(findings, key=lambda f: order[f["severity"]])
+    names = ["severity", "rule", "place", "message", "hint"]
+    rows = [[f[n] for n in names] for f in ranked]
+    # One line per fact: a message that a table cuts would be no help.
+    return Sheet(names, rows, tall=True)
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """Return one line that counts the findings."""
+    counts = ", ".join(
+        f"{found[k]} {k[:-1] if found[k] == 1 else k}" for k in ("errors", "warnings", "notes")
+    )
+    return f"{found['dataset']}: {found['rows']:,} rows checked: {counts}"
+
+
+def namespace_item(name: str, entry: Any) -> dict[str, Any]:
+    """Return a registered namespace as plain values."""
+    columns = [{"name": c.name, "type": str(c.type)} for c in entry.columns]
+    return {"namespace": name, "owner": entry.owner, "description": entry.description,
+            "columns": columns}  # fmt: skip
+
+
+def event_line(event: Mapping[str, Any]) -> str:
+    """Return one event as a line for people: time, action, counts, who."""
+    metrics = event.get("metrics") or {}
+    shown = " ".join(f"{k}={render.cell(v)}" for k, v in metrics.items())
+    actor = (event.get("actor") or {}).get("tool") or "?"
+    at = str(event.get("timestamp_utc", "?"))[:19]
+    return f"{at}Z  {str(event.get('action', '?')):<18}  {actor}  {shown}".rstrip()

@@ -1,0 +1,215 @@
+"""What an import keeps beside the essentials: other columns, FASTA names (contract IMP-1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from usr_nb.contract.essentials import REQUIRED_COLUMNS
+from usr_nb.contract.names import check_namespace
+from usr_nb.contract.order import next_created_at
+from usr_nb.contract.registry import Column, NamespaceEntry, Registry
+from usr_nb.contract.times import utc_now
+from usr_nb.contract.types import is_registry_type, plain_type, type_text
+from usr_nb.dataset.context import Change
+from usr_nb.dataset.incoming import Incoming
+from usr_nb.dataset.registration import register_namespace
+from usr_nb.errors import SchemaError
+from usr_nb.overlay.cast import cast_column
+from usr_nb.overlay.merge import Merged
+from usr_nb.overlay.parts import new_part_time, part_file_name, part_metadata
+from usr_nb.readers import Rows
+from usr_nb.storage.layout import overlay_folder
+from usr_nb.storage.parquet import with_metadata, write_batches
+
+PREFIX: Final = "keep:"
+FASTA_COLUMNS: Final = ("name", "description", "header")
+NAMES: Final = "names"
+RECORDS: Final = "fasta_records"
+RECORDS_TYPE: Final = "list<struct<position:int64,header:string,width:int32>>"
+
+
+class Keeper:
+    """The columns that one import keeps in a namespace.
+
+    Of FASTA these are ``name``, ``description``, ``header`` (the line after ``>``), ``names`` (of
+    all records folded into the row) and ``fasta_records``: per record its 0-based place in the
+    file, its header and the width of its lines, from which the file can be written again.
+
+    Attributes
+    ----------
+    columns : dict of str to Column
+        Source column → registered column.
+    """
+
+    def __init__(self, rows: Rows, namespace: str, registry: Registry) -> None:
+        self.namespace = check_namespace(namespace)
+        self.rows = rows
+        self.is_fasta = rows.format == "fasta"
+        self._entry = registry.get(namespace)
+        taken: set[str] = set()
+        self.columns: dict[str, Column] = {}
+        for source in rows.schema.names:
+            if source not in REQUIRED_COLUMNS:
+                full = f"{namespace}__{_field(source.removeprefix(f'{namespace}__'), taken)}"
+                self.columns[source] = self._column(full, rows.schema.field(source).type)
+        self._added = []
+        if self.is_fasta:
+            self._added = [
+                Column(f"{namespace}__{NAMES}", "list<string>"),
+                Column(f"{namespace}__{RECORDS}", RECORDS_TYPE),
+            ]
+
+    def _column(self, full: str, dtype: pa.DataType) -> Column:
+        known = self._entry.column(full) if self._entry is not None else None
+        if known is not None:
+            return known
+        if pa.types.is_null(dtype):
+            return Column(full, "string")
+        plain = plain_type(dtype)
+        if not is_registry_type(plain):
+            raise SchemaError(
+                f"{self.rows.label}: column of type {dtype} cannot be kept as '{full}'",
+                hint="Leave it out of the input, or cast it first.",
+            )
+        return Column(full, type_text(plain))
+
+    @property
+    def fields(self) -> list[pa.Field]:
+        """How the kept columns pass through the import, each naming its source."""
+        return [
+            pa.field(PREFIX + s, self.rows.schema.field(s).type, metadata={"source": s})
+            for s in self.columns
+        ]
+
+    @property
+    def all_columns(self) -> list[Column]:
+        """The registered columns that the part has."""
+        return [*self.columns.values(), *self._added]
+
+    def register(self, root: Path) -> None:
+        """Register the namespace, or add to it the columns that it lacks."""
+        have = self._entry.columns if self._entry is not None else ()
+        names = {c.name for c in have}
+        missing = [c for c in self.all_columns if c.name not in names]
+        if not missing:
+            return
+        entry = self._entry or NamespaceEntry(None, "Kept at import", ())
+        register_namespace(
+            root,
+            namespace=self.namespace,
+            columns=[*have, *missing],
+            owner=entry.owner,
+            description=entry.description,
+            overwrite=True,
+        )
+
+    def check_key(self, merged: Merged) -> None:
+        """Raise if the namespace has an overlay that is not keyed by id."""
+        infos = merged.parts(self.namespace) if self.namespace in merged.view.overlays else []
+        if infos and infos[0].key != "id":
+            raise SchemaError(
+                f"Namespace '{self.namespace}' is keyed by '{infos[0].key}'; imports keep by id",
+                hint="Keep the columns in another namespace.",
+            )
+
+    def stage_part(
+        self,
+        c: Change,
+        merged: Merged,
+        incoming: Incoming,
+        keep: npt.NDArray[np.bool_],
+        *,
+        newer_than: Mapping[str, datetime],
+    ) -> None:
+        """Stage the part of the rows that are added, in base order."""
+        self.check_key(merged)
+        infos = merged.parts(self.namespace) if self.namespace in merged.view.overlays else []
+        at = new_part_time(infos)
+        if self.namespace in newer_than:
+            at = next_created_at(utc_now(), max(at, newer_than[self.namespace]))
+        metadata = part_metadata(
+            namespace=self.namespace,
+            key="id",
+            created_at=at,
+            registry=c.registry,
+            operation_id=c.stage.operation_id,
+        )
+        schema = pa.schema(
+            [pa.field("id", pa.string())]
+            + [pa.field(col.name, col.arrow_type) for col in self.all_columns]
+        )
+        path = f"{overlay_folder(self.namespace)}/{part_file_name(at)}"
+        with c.stage.file(path) as sink:
+            tables = self._tables(incoming, keep, schema)
+            write_batches(sink, with_metadata(schema, metadata), tables)
+
+    def _tables(
+        self, incoming: Incoming, keep: npt.NDArray[np.bool_], schema: pa.Schema
+    ) -> Iterator[pa.Table]:
+        repeats = self._repeated_headers(incoming) if self.is_fasta else {}
+        start = 0
+        for batch in incoming.spill:
+            rows = np.flatnonzero(keep[start : start + batch.num_rows])
+            kept = batch.take(pa.array(rows))
+            where = f"{self.rows.label}, from row {start + 1}"
+            arrays: list[Any] = [kept.column("id")]
+            for source, column in self.columns.items():
+                values = pa.chunked_array([kept.column(PREFIX + source)])
+                arrays.append(
+                    cast_column(
+                        values, column.arrow_type, name=column.name, parse_json=True, where=where
+                    )
+                )
+            if self.is_fasta:
+                arrays += self._fasta_cells(kept, rows + start, repeats)
+            start += batch.num_rows
+            yield pa.Table.from_arrays(arrays, schema=schema)
+
+    def _repeated_headers(self, incoming: Incoming) -> dict[int, tuple[int, str, str]]:
+        rows = np.array(sorted(r for group in incoming.repeats.values() for r in group), np.int64)
+        headers = incoming.cells(rows, PREFIX + "header")
+        names = incoming.cells(rows, PREFIX + "name")
+        found = {r: (r, h, n) for r, h, n in zip(rows.tolist(), headers, names, strict=True)}
+        self._groups = {g[0]: g for g in incoming.repeats.values()}
+        return found
+
+    def _fasta_cells(
+        self,
+        kept: pa.RecordBatch,
+        rows: npt.NDArray[np.int64],
+        repeats: Mapping[int, tuple[int, str, str]],
+    ) -> list[pa.Array]:
+        width = self.rows.extra.get("line_width")
+        names, records = [], []
+        own = zip(
+            rows.tolist(),
+            kept.column(PREFIX + "header").to_pylist(),
+            kept.column(PREFIX + "name").to_pylist(),
+            strict=True,
+        )
+        for row, header, name in own:
+            group = [repeats[r] for r in self._groups.get(row, ())] or [(row, header, name)]
+            names.append([n for _, _, n in group])
+            records.append([{"position": r, "header": h, "width": width} for r, h, _ in group])
+        return [pa.array(names, pa.list_(pa.string())),
+                pa.array(records, self._added[1].arrow_type)]  # fmt: skip
+
+
+def _field(name: str, taken: set[str]) -> str:
+    """Return a legal field name like `name` that is not taken yet."""
+    clean = re.sub(r"[^A-Za-z0-9_.\-]", "_", name).lstrip(".-").strip() or "column"
+    clean = re.sub(r"__+", "_", clean)
+    field, n = clean, 1
+    while field in taken:
+        n += 1
+        field = f"{clean}_{n}"
+    taken.add(field)
+    return field

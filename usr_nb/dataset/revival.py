@@ -1,0 +1,96 @@
+"""Ids that were removed for good and come back: their old values do not (contract VAL)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from usr_nb.contract.names import STATE_NS, TOMBSTONE_NS
+from usr_nb.contract.records import STATE_SCHEMA
+from usr_nb.dataset.context import Change
+from usr_nb.dataset.dropped import dropped_ids
+from usr_nb.dataset.records import current_file, replace_file
+from usr_nb.dataset.spill import Spill
+from usr_nb.overlay.lookup import base_column, normal_keys
+from usr_nb.overlay.merge import Merged, union_keys
+from usr_nb.overlay.parts import new_part_time, part_file_name, part_metadata
+from usr_nb.storage.layout import overlay_folder
+from usr_nb.storage.parquet import with_metadata, write_batches
+
+
+def silence_revived(
+    c: Change, merged: Merged, spill: Spill, keep: npt.NDArray[np.bool_]
+) -> dict[str, datetime]:
+    """Stage nulls over the old overlay values of added rows that were once removed for good.
+
+    Returns namespace → time of the part staged for it. A value that another row of the base
+    shares by its sequence key is left alone.
+    """
+    gone = dropped_ids(c.ctx.layout)
+    if len(gone) == 0:
+        return {}
+    revived = _revived(spill, keep, gone)
+    if revived.num_rows == 0:
+        return {}
+    times: dict[str, datetime] = {}
+    for ns in c.view.overlays:
+        if ns == STATE_NS:
+            _clear_state(c, revived)
+        elif ns != TOMBSTONE_NS:
+            at = _silence(c, merged, ns, revived)
+            if at is not None:
+                times[ns] = at
+    return times
+
+
+def _revived(spill: Spill, keep: npt.NDArray[np.bool_], gone: pa.Array) -> pa.Table:
+    found = []
+    start = 0
+    for batch in spill:
+        hit = pc.is_in(batch.column("id"), value_set=gone).to_numpy(zero_copy_only=False)
+        mask = np.asarray(hit, bool) & keep[start : start + batch.num_rows]
+        start += batch.num_rows
+        if mask.any():
+            found.append(batch.select(["id", "sequence"]).filter(pa.array(mask)))
+    schema = pa.schema([spill.schema.field("id"), spill.schema.field("sequence")])
+    return pa.Table.from_batches(found, schema=schema)
+
+
+def _silence(c: Change, merged: Merged, ns: str, revived: pa.Table) -> datetime | None:
+    infos = merged.parts(ns)
+    key = infos[0].key
+    keys = normal_keys(revived.column(base_column(key)), key)
+    held = union_keys(c.view, infos).combine_chunks()
+    others = normal_keys(merged.base_keys(base_column(key)), key).combine_chunks()
+    wanted = pc.and_(pc.is_in(keys, value_set=held), pc.invert(pc.is_in(keys, value_set=others)))
+    keys = pa.chunked_array([pc.unique(keys.filter(wanted))])
+    if len(keys) == 0:
+        return None
+    columns = list(dict.fromkeys(name for i in infos for name in i.columns))
+    table = pa.table({key: keys, **{n: pa.nulls(len(keys), merged.field(n).type) for n in columns}})
+    at = new_part_time(infos)
+    metadata = part_metadata(
+        namespace=ns,
+        key=key,
+        created_at=at,
+        registry=c.registry,
+        operation_id=c.stage.operation_id,
+    )
+    with c.stage.file(f"{overlay_folder(ns)}/{part_file_name(at)}") as sink:
+        write_batches(sink, with_metadata(table.schema, metadata), [table])
+    return at
+
+
+def _clear_state(c: Change, revived: pa.Table) -> None:
+    before = current_file(c.view, STATE_NS, STATE_SCHEMA)
+    stated = pc.is_in(revived.column("id"), value_set=before.column("id").combine_chunks())
+    ids = revived.column("id").filter(stated)
+    if len(ids) == 0:
+        return
+    nulls = {f.name: pa.nulls(len(ids), f.type) for f in STATE_SCHEMA if f.name != "id"}
+    changed = pa.table({"id": ids, **nulls}, schema=STATE_SCHEMA)
+    replace_file(c, STATE_NS, before, changed)

@@ -1,0 +1,144 @@
+"""Intents and the slots they stand in, as every reader and writer reads them.
+
+An intent says what one commit does; ``docs/format.md`` has the form. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from usr_nb.contract.names import check_relative
+from usr_nb.contract.times import to_part_stamp, utc_now
+from usr_nb.errors import SequencesError, StorageError
+from usr_nb.storage import door
+from usr_nb.storage.layout import Layout
+
+_SLOT: Final = re.compile(r"slot-(\d{12})\Z", re.ASCII)
+_OPERATION: Final = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{12}\Z", re.ASCII)
+INTENT_FILE: Final = "intent.json"
+OWNER_FILE: Final = "owner"
+
+
+@dataclass(frozen=True)
+class Install:
+    """One staged file and the path, relative to the folder, that it takes."""
+
+    path: str
+    staged: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Retire:
+    """One file to take away: where to (None: retired, then deleted), and which file is meant."""
+
+    path: str
+    to: str | None
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass
+class Intent:
+    """What one commit does; the content of its slot."""
+
+    operation_id: str
+    action: str
+    created_at: str
+    owner: str
+    install: list[Install] = field(default_factory=list)
+    retire: list[Retire] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, str]] = field(default_factory=list)
+    txn_version: int = 1
+
+    def encode(self) -> bytes:
+        """Return the intent as JSON."""
+        return json.dumps(asdict(self), ensure_ascii=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, data: bytes, where: Path) -> Intent:
+        """Read an intent; its paths are checked, as a slot may come from a broken disk."""
+        try:
+            plain = json.loads(data)
+            plain["install"] = [Install(**i) for i in plain["install"]]
+            plain["retire"] = [Retire(**r) for r in plain["retire"]]
+            intent = cls(**plain)
+            if not is_operation_id(intent.operation_id) or intent.txn_version != 1:
+                raise ValueError("operation id or version")
+            if not all(isinstance(x, dict) for x in [*intent.events, *intent.notes]):
+                raise ValueError("events or notes")
+            for path in (
+                [p for i in intent.install for p in (i.path, i.staged)]
+                + [p for r in intent.retire for p in (r.path, r.to) if p is not None]
+                + intent.drop
+            ):
+                check_relative(path)
+        except (ValueError, TypeError, KeyError, RecursionError, SequencesError) as error:
+            raise StorageError(
+                f"{where} is not a readable intent: {error}",
+                hint="Run `usr doctor`; a newer version of usr_nb may have written it.",
+            ) from None
+        return intent
+
+
+def is_operation_id(name: str) -> bool:
+    """Say whether a name is an operation id (as staging folders have)."""
+    return bool(_OPERATION.match(name))
+
+
+def new_operation_id() -> str:
+    """Return a fresh operation id; ids sort by time."""
+    return f"{to_part_stamp(utc_now())}-{secrets.token_hex(6)}"
+
+
+# Slots ------------------------------------------------------------------------------------------
+
+
+def slot_path(layout: Layout, number: int) -> Path:
+    """Return the path of a slot."""
+    return layout.txn / f"slot-{number:012d}"
+
+
+def slot_numbers(layout: Layout) -> list[int]:
+    """Return the numbers of all slots, ascending."""
+    try:
+        with door.typed(layout.txn, "list"):
+            names = [p.name for p in layout.txn.iterdir()]
+    except FileNotFoundError:
+        return []
+    return sorted(int(m.group(1)) for n in names if (m := _SLOT.match(n)))
+
+
+def highest_slot(layout: Layout) -> int:
+    """Return the number of the last commit, 0 if there is none."""
+    numbers = slot_numbers(layout)
+    return numbers[-1] if numbers else 0
+
+
+def read_slot(layout: Layout, number: int) -> Intent | None:
+    """Return the intent in a slot, or None if the slot is gone."""
+    path = slot_path(layout, number)
+    try:
+        with door.typed(path, "read"):
+            data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return Intent.decode(data, path)
+
+
+def pending(layout: Layout) -> tuple[int, Intent | None]:
+    """Return the highest slot and its intent if that is not wholly installed yet."""
+    number = highest_slot(layout)
+    intent = read_slot(layout, number) if number else None
+    if intent is None or not (layout.txn / intent.operation_id).is_dir():
+        return number, None
+    return number, intent
