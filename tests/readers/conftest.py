@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pyarrow as pa
 import pytest
 
@@ -18,6 +20,14 @@ def write(tmp_path):
         return path
 
     return writer
+
+
+@pytest.fixture
+def in_time():
+    """Fail when the test takes longer than hostile input may (durability page: 2 s)."""
+    start = time.perf_counter()
+    yield
+    assert time.perf_counter() - start < 2.0
 
 
 @pytest.fixture

@@ -158,8 +158,9 @@ def test_IMP_5_types_found_late_hold_for_all_batches(write, table):
     assert found["late"] == [None] * 25 + ["x"]
 
 
-def test_IMP_5_keys_without_end_are_refused(write):
-    path = write("a.jsonl", "".join(f'{{"k{i % 10000}":1}}\n' for i in range(30_000)))
+@pytest.mark.parametrize("line", ['{"k%d":1}\n', '{"a":{"k%d":1}}\n', '{"a":[{"k%d":1}]}\n'])
+def test_IMP_5_keys_without_end_are_refused(write, line, in_time):
+    path = write("a.jsonl", "".join(line % (i % 10_000) for i in range(30_000)))
     with pytest.raises(SchemaError, match="share hardly any"):
         open_rows(path)
 

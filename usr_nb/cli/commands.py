@@ -49,7 +49,7 @@ TABLE: Final[tuple[Entry, ...]] = (
     Entry("export", BUILD, "write_cmds", "Write records to a csv, jsonl or parquet file."),
     Entry("snapshot", BUILD, "write_cmds", "Keep a copy of the base table."),
     Entry("namespace", BUILD, "namespace_cmds", "Register overlay namespaces and show them."),
-    Entry("root", BUILD, "demo_cmds", "Make a folder a root."),
+    Entry("root", BUILD, "root_cmds", "Make a folder a root."),
     Entry("delete", CURATE, "state_cmds", "Hide records; nothing is erased."),
     Entry("restore", CURATE, "state_cmds", "Bring deleted records back."),
     Entry("state", CURATE, "state_cmds", "Set, clear and show the state of records."),

@@ -27,7 +27,9 @@ def info(
 @app.command()
 def schema(
     dataset: options.Target = None,
-    tree: Annotated[bool, typer.Option("--tree", help="By namespace, nested types opened.")] = False,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="By namespace, nested types opened.")
+    ] = False,
     root: options.Root = None,
     fmt: options.Show = "auto",
 ) -> None:

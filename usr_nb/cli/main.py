@@ -41,8 +41,9 @@ def _version(value: bool) -> None:
 def usr(
     root: Annotated[
         Path | None,
-        typer.Option("--root", help="The root; also allowed after the command.",
-                     show_default=False),
+        typer.Option(
+            "--root", help="The root; also allowed after the command.", show_default=False
+        ),
     ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")

@@ -127,3 +127,14 @@ def ids_of(ids: Sequence[str] | None, id_file: Path | None) -> list[str]:
     if not found:
         raise ValidationError("No id was given", hint="Name records with --id or --id-file.")
     return found
+
+
+def usual_alphabet(bio_type: str) -> str:
+    """Return the strict alphabet of a bio_type; the library judges the type itself.
+
+    Examples
+    --------
+    >>> usual_alphabet("protein")
+    'protein_20'
+    """
+    return {"rna": "rna_4", "protein": "protein_20"}.get(bio_type, "dna_4")

@@ -59,9 +59,10 @@ def get(
 @app.command()
 def grep(
     dataset: options.Target = None,
+    *,
     pattern: Annotated[
         str, typer.Option("--pattern", "-e", help="An RE2 expression; case is ignored.")
-    ] = ...,  # type: ignore[assignment]
+    ],
     limit: Annotated[int, typer.Option(min=1, help="At most this many records.")] = 20,
     iupac: Annotated[
         bool, typer.Option("--iupac", help="The pattern is a motif: 'TTGACA N{16,18} TATAAT'.")
@@ -86,11 +87,9 @@ def _counted(found: int, limit: int, pattern: str | None) -> str:
     """Return what to say below the hits."""
     if found == 0:
         hint = iupac_hint(pattern) if pattern is not None else None
-        return f"No sequence matches.{' Hint: ' + hint if hint else ''}"
-    if found == limit:
-        return f"The first {say.count(found, 'match')[:-1] + 'es' if found > 1 else '1 match'}; "\
-               f"see more with --limit."
-    return f"{found:,} {'match' if found == 1 else 'matches'}."
+        return "No sequence matches." + (f"\nHint: {hint}" if hint else "")
+    shown = f"{found:,} {'match' if found == 1 else 'matches'}"
+    return f"The first {shown}; there may be more (--limit)." if found == limit else f"{shown}."
 
 
 @app.command()
@@ -112,8 +111,9 @@ def cols(
 @app.command()
 def cell(
     dataset: options.Source = None,
+    *,
     row: Annotated[int, typer.Option(min=0, help="The row, counted from 0.")] = 0,
-    col: Annotated[str, typer.Option(help="The column.")] = ...,  # type: ignore[assignment]
+    col: Annotated[str, typer.Option(help="The column.")],
     include_deleted: options.Deleted = False,
     glob: options.Glob = None,
     root: options.Root = None,

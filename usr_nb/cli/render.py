@@ -97,9 +97,7 @@ def emit_plain(sheet: Sheet) -> None:
 def tall_lines(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Return one line per value, records apart by an empty line."""
     width = max(map(len, names), default=0)
-    blocks = [
-        [f"{n.ljust(width)}  {c}" for n, c in zip(names, row, strict=True)] for row in rows
-    ]
+    blocks = [[f"{n.ljust(width)}  {c}" for n, c in zip(names, row, strict=True)] for row in rows]
     return [line for i, block in enumerate(blocks) for line in ([""] if i else []) + block]
 
 
@@ -142,6 +140,21 @@ def cell(value: Any, *, shorten: bool = True) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{k}: {cell(v)}" for k, v in value.items()) + "}"
     return str(value)
+
+
+def whole(value: Any) -> str:
+    """Return a value in full: text as it is, null as nothing, lists and structs as JSON.
+
+    Examples
+    --------
+    >>> whole("ACGT"), whole(None), whole([1, None])
+    ('ACGT', '', '[1, null]')
+    """
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, datetime):
+        return stamp(value)
+    return json.dumps(value, default=str, ensure_ascii=False)
 
 
 def _text(value: str) -> str:

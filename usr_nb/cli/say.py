@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -57,9 +58,7 @@ def failure(exc: SequencesError) -> int:
     return exc.exit_code
 
 
-def warning(
-    message: Warning | str, category: type[Warning], *_: Any, **__: Any
-) -> None:
+def warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     """Print a warning without the line of code it came from."""
     note(f"WARNING: {message}")
 
@@ -75,6 +74,11 @@ def warnings_as_notes() -> Iterator[None]:
 def interactive() -> bool:
     """Say whether somebody can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def wants_browser() -> bool:
+    """Say whether a browser is to be opened: on a terminal, unless ``OPEN=0``."""
+    return os.environ.get("OPEN", "1") != "0" and sys.stdout.isatty()
 
 
 def confirm(question: str) -> None:
@@ -128,3 +132,9 @@ def count(n: int, noun: str) -> str:
     ('1 row', '20,000 rows')
     """
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def ignored(names: list[str]) -> None:
+    """Name the columns that an import left out."""
+    if names:
+        note(f"ignored columns: {', '.join(names)}. Attach them with `usr attach`.")

@@ -74,6 +74,16 @@ def _picked(base: Path) -> roots.Place:
     return roots.resolve(base, names[say.choose(f"Datasets in {base}:", names)])
 
 
+def to_explore(target: str | None, root: Path | None) -> tuple[Path, str | None]:
+    """Return the root to explore and the dataset to begin with; without a target all are offered."""
+    if target is None:
+        base = roots.find_root(root)
+        inside = roots.containing_dataset(Path.cwd(), base)
+        return (inside.root, inside.name) if inside is not None else (base, None)
+    found = dataset(target, root)
+    return found.root, found.name
+
+
 def new_dataset(name: str, root: Path | None) -> Dataset:
     """Return the place for a dataset to be created; the id is taken literally (LAY-4)."""
     return Dataset(roots.new_place(roots.find_root(root), name))

@@ -115,7 +115,7 @@ def verdict(found: Mapping[str, Any]) -> str:
 
 def namespace_item(name: str, entry: Any) -> dict[str, Any]:
     """Return a registered namespace as plain values."""
-    columns = [{"name": c.name, "type": str(c.type)} for c in entry.columns]
+    columns = [{"name": c.name, "type": c.type} for c in entry.columns]
     return {"namespace": name, "owner": entry.owner, "description": entry.description,
             "columns": columns}  # fmt: skip
 

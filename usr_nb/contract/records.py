@@ -70,7 +70,9 @@ def check_state(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lineage(value: Any) -> list[str]:
-    ancestors = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [0]
+    ancestors: list[Any] = (
+        list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [0]
+    )
     if not all(isinstance(x, str) and x for x in ancestors):
         raise ValidationError("lineage must be a list of non-empty strings")
     if not ancestors:

@@ -72,7 +72,9 @@ class Dataset(ReadingFace, ImportingFace, WritingFace, MaintenanceFace):
         base = Path(root).expanduser().resolve()
         text = os.fspath(name_or_path)
         if isinstance(name_or_path, Path) or roots.is_path_like(text):
-            return cls(roots.place_of_folder(Path(text).expanduser(), base))
+            # Unlike Path.expanduser, this leaves the home of an unknown user as it is.
+            folder = Path(os.path.expanduser(text))  # noqa: PTH111
+            return cls(roots.place_of_folder(folder, base))
         return cls(roots.open_or_literal(base, text))
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from usr_nb.contract.events import redact_text
 from usr_nb.contract.times import to_text, utc_now
 from usr_nb.dataset import maintenance, overlays, records
 from usr_nb.dataset.context import Actor
@@ -224,5 +225,5 @@ class WritingFace(Face):
 
     def append_meta_note(self, title: str, code: str) -> None:
         """Append a note with a fenced block to ``meta.md``."""
-        note = {"at": to_text(utc_now()), "title": title, "command": code}
+        note = {"at": to_text(utc_now()), "title": title, "command": redact_text(code)}
         notes.append_note(self.meta_path, note)

@@ -453,7 +453,7 @@ def _write_part(c: Change, plan: Plan, ns: str, patch: Patch | None) -> int:
     table = pa.table(arrays)
     with c.stage.file(f"{overlay_folder(ns)}/{part_file_name(at_time)}") as sink:
         write_batches(sink, with_metadata(table.schema, metadata), [table])
-    return table.num_rows
+    return int(table.num_rows)
 
 
 def _nulls(plan: Plan, name: str, n: int) -> pa.ChunkedArray:

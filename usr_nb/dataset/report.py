@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -139,7 +137,7 @@ def import_report(ctx: Context, rows: Rows, request: ImportRequest) -> ImportRep
     try:
         ctx.registry()
         with ExitStack() as stack, ctx.merged(include_deleted=True) as merged:
-            spill = Spill(ARROW_SCHEMA, Path(gettempdir()), stack)
+            spill = Spill(ARROW_SCHEMA, ctx.layout.txn, stack)
             spill.fill(essential_batches(watched, request.defaults(rows), problems))
             problems.raise_first(rows.label)
             if spill.rows:

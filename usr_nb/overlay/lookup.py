@@ -132,7 +132,8 @@ class Target:
         codes = np.asarray(pc.fill_null(found, -1).to_numpy()).astype(np.int64)
         if self._first is None or self._shared is None:
             return codes
-        ambiguous = np.flatnonzero((codes >= 0) & self._shared[codes]) if len(self._shared) else []
+        hit = codes >= 0
+        ambiguous = np.flatnonzero(hit & self._shared[codes]) if hit.any() else codes[:0]
         if len(ambiguous):
             shown = keys.take(pa.array(ambiguous[:3])).to_pylist()
             raise ValidationError(
@@ -140,7 +141,6 @@ class Target:
                 hint="Use key 'id', or `usr maintenance dedupe` first.",
             )
         out = np.full(len(codes), -1, np.int64)
-        hit = codes >= 0
         out[hit] = self._first[codes[hit]]
         return out
 

@@ -14,14 +14,12 @@ from usr_nb.errors import SchemaError
 from usr_nb.readers.build import build_array
 from usr_nb.readers.files import BOM, ByteStream
 from usr_nb.readers.rows import MAX_COLUMNS, Rows, pick_columns, show
-from usr_nb.readers.shapes import Shape, check_name
+from usr_nb.readers.shapes import SPARSE, Shape, check_name
 
 _LONGEST_LINE = 64 << 20
 _BLOCK = 4 << 20
 _CHUNK_TEXT = 16 << 20
 _CHUNK_CELLS = 2_000_000
-# Every key costs every row a cell; this many cells, nearly all empty, are an attack or a mistake.
-_SPARSE = 10_000_000
 
 
 def open_jsonl(
@@ -133,18 +131,19 @@ def look_at(
     >>> shapes["a"].arrow_type()
     DataType(double)
     """
-    for name in dict.fromkeys(chain.from_iterable(chunk)):
-        if name not in shapes:
-            at = next(i for i, row in enumerate(chunk) if name in row)
-            check_name(name, label=label, column=None, row=first_row + at)
-            shapes[name] = Shape(label, name)
+    if not shapes.keys() >= set(chain.from_iterable(chunk)):
+        for at, row in enumerate(chunk):
+            for name in row:
+                if name not in shapes:
+                    check_name(name, label=label, column=None, row=first_row + at)
+                    shapes[name] = Shape(label, name)
     if len(shapes) > MAX_COLUMNS:
         raise SchemaError(
             f"{label}: more than {MAX_COLUMNS} different keys by row {first_row + len(chunk) - 1}",
             hint="Put long vectors into one list, and varying keys into one column.",
         )
     cells = len(shapes) * len(chunk)
-    if cells > _SPARSE and sum(map(len, chunk)) * 100 < cells:
+    if cells > SPARSE and sum(map(len, chunk)) * 100 < cells:
         raise SchemaError(
             f"{label}: the rows around {first_row} share hardly any of {len(shapes)} keys",
             hint="Put varying keys into one column of lists or text.",

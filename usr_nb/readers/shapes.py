@@ -8,9 +8,10 @@ remembers for each kind the row where it was first seen, so that a conflict name
 from __future__ import annotations
 
 import datetime as dt
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, Literal, cast
 from weakref import WeakKeyDictionary
 
@@ -27,6 +28,8 @@ Kind = Literal["null", "bool", "int", "float", "string", "binary", "time", "date
 DEEPEST = 32
 _INT64 = (-(2**63), 2**63 - 1)
 _UINT64 = (0, 2**64 - 1)
+# Every key costs every row a cell; this many cells, nearly all empty, are an attack or a mistake.
+SPARSE = 10_000_000
 # Every whole number up to here is a float64.
 EXACT_FLOAT = 2**53
 
@@ -148,13 +151,12 @@ class Shape:
         lists = [v if kind_of(type(v)) == "list" else () for v in values]
         self.item = self.item or Shape(self.label, self.column, self.depth + 1)
 
+        ends: list[int] = []
+
         def row_of_item(at: int) -> int:
-            # Only asked when something new turns up, so nothing is kept for it.
-            for i, one in enumerate(lists):
-                at -= len(one)
-                if at < 0:
-                    return row_of(i)
-            return row_of(len(lists) - 1)
+            # Only asked when something new turns up, so nothing is prepared for it.
+            ends.extend(() if ends else accumulate(map(len, lists)))
+            return row_of(bisect_right(ends, at))
 
         items = list(
             chain.from_iterable(v.tolist() if isinstance(v, np.ndarray) else v for v in lists)
@@ -164,20 +166,36 @@ class Shape:
 
     def _look_into_dicts(self, values: Sequence[Any], row_of: Callable[[int], int]) -> None:
         places = [i for i, v in enumerate(values) if isinstance(v, dict)]
-        for name in dict.fromkeys(chain.from_iterable(values[i] for i in places)):
-            if name not in self.fields:
-                at = next(i for i in places if name in values[i])
-                check_name(name, label=self.label, column=self.column, row=row_of(at))
+        self._meet_keys(values, places, row_of)
+        if len(self.fields) * len(places) > SPARSE:
+            given = sum(len(values[i]) for i in places)
+            if given * 100 < len(self.fields) * len(places):
+                raise SchemaError(
+                    f"{self.label}: column {show(self.column)}: its objects share hardly any of "
+                    f"{len(self.fields)} keys",
+                    hint="Use a list of key and value instead.",
+                )
+        for name, shape in self.fields.items():
+            shape.look([values[i].get(name) for i in places], lambda at: row_of(places[at]))
+
+    def _meet_keys(
+        self, values: Sequence[Any], places: list[int], row_of: Callable[[int], int]
+    ) -> None:
+        """Give each new key a shape; its first row is at hand here and costs no search."""
+        if self.fields.keys() >= set(chain.from_iterable(values[i] for i in places)):
+            return
+        for i in places:
+            for name in values[i]:
+                if name in self.fields:
+                    continue
+                check_name(name, label=self.label, column=self.column, row=row_of(i))
                 if len(self.fields) >= MAX_COLUMNS:
                     raise SchemaError(
-                        f"{self.label}: column {show(self.column)}, row {row_of(at)}: objects "
+                        f"{self.label}: column {show(self.column)}, row {row_of(i)}: objects "
                         f"with more than {MAX_COLUMNS} different keys",
                         hint="Use a list, or put the keys into a column of their own.",
                     )
                 self.fields[name] = Shape(self.label, self.column, self.depth + 1)
-            self.fields[name].look(
-                [values[i].get(name) for i in places], lambda at: row_of(places[at])
-            )
 
     def arrow_type(self, wish: pa.DataType | None = None) -> pa.DataType:
         """Return the type that takes every value seen: the wished one if it can, or an error.

@@ -46,9 +46,7 @@ class LogReader:
     (['init'], 18)
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, offset: int = 0, fold: bool = True
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, offset: int = 0, fold: bool = True) -> None:
         self.path = Path(path)
         self.offset = max(0, offset)
         self._fold = fold

@@ -51,6 +51,8 @@ def dataset_names(root: Path) -> list[str]:
     """Return the ids of all datasets below a root, sorted; archives are not listed."""
     found = []
     for entry in _folders(root):
+        if entry.name == "archived":
+            continue  # Legacy: no id begins so (LAY-3).
         if dataset_exists(Layout(entry)):
             found.append(entry.name)
             continue
@@ -67,10 +69,7 @@ def _folders(folder: Path) -> list[Path]:
         entries = list(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
-    return [
-        e for e in entries if is_dataset_part(e.name) and e.is_dir() and not e.is_symlink()
-        and e.name != "archived"
-    ]  # fmt: skip
+    return [e for e in entries if is_dataset_part(e.name) and e.is_dir() and not e.is_symlink()]
 
 
 def literal_place(root: Path, name: str) -> Place:

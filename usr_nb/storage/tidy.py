@@ -181,9 +181,10 @@ def complete_log(layout: Layout, *, done: str | None = None, now: float | None =
             named = operation_of(event)
             missing += [event] if named and not known.has(named[0]) else []
     for path, changed in _recent_parts(layout, since):
-        if not known.has(path) and (event := _part_event(layout, path)) is not None:
-            due = at - changed > UNLOGGED_S or _writer_is_gone(event.get("actor"))
-            missing += [event] if due else []
+        told = None if known.has(path) else _part_event(layout, path)
+        if told is not None:
+            due = at - changed > UNLOGGED_S or _writer_is_gone(told.get("actor"))
+            missing += [told] if due else []
             waiting |= not due
     count = eventlog.append_missing(layout.events, missing)
     if not waiting and at - looked > UNLOGGED_S:

@@ -108,7 +108,7 @@ def _flat(path: str) -> str:
 
 
 def dataset_exists(layout: Layout) -> bool:
-    """Say whether a dataset was ever committed in this folder. (Roots have slots as well.)"""
+    """Say whether a dataset was ever committed in this folder; roots have slots as well."""
     if layout.records.is_file():
         return True
     return slots.highest_slot(layout) > 0 and not (layout.dir / REGISTRY_FILE).exists()

@@ -1,0 +1,192 @@
+"""``usr init | import | attach | materialize | export | snapshot``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from usr_nb.cli import confirm, options, say, target
+from usr_nb.cli.apps import built, new_app
+from usr_nb.dataset.files_view import ignored_columns
+
+app = new_app()
+
+FilePath = Annotated[Path, typer.Option("--path", help="The file.")]
+Key = Literal["id", "sequence", "sequence_norm", "sequence_ci"]
+
+
+@app.command()
+def init(
+    dataset: options.New,
+    source: Annotated[str, typer.Option(help="Where the data come from.")] = "",
+    notes: Annotated[str, typer.Option(help="Free text for meta.md.")] = "",
+    root: options.Root = None,
+) -> None:
+    """Create an empty dataset."""
+    ds = target.new_dataset(dataset, root)
+    say.place(ds)
+    confirm.registry(ds.root)
+    ds.init(source, notes)
+    say.result(f"created {ds.name}")
+
+
+@app.command("import")
+def import_(
+    dataset: options.Target = None,
+    *,
+    path: FilePath,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="csv, tsv, jsonl, parquet, xlsx or fasta. Default: by suffix.",
+            show_default=False,
+        ),
+    ] = None,
+    bio_type: Annotated[
+        str, typer.Option(help="dna, rna or protein, where no column says.")
+    ] = "dna",
+    alphabet: Annotated[
+        str | None,
+        typer.Option(
+            help="Where no column says. Default: dna_4, rna_4 or protein_20.", show_default=False
+        ),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Default: the row's, else the path.", show_default=False)
+    ] = None,
+    on_conflict: Annotated[
+        Literal["error", "ignore"], typer.Option(help="What to do with ids that exist.")
+    ] = "error",
+    strip_stop: Annotated[
+        bool, typer.Option("--strip-stop", help="Take a trailing * off proteins.")
+    ] = False,
+    root: options.Root = None,
+) -> None:
+    """Add sequences from a file.
+
+    All rows or none. Only essential columns are read; attach the others as overlays.
+    """
+    ds = target.dataset(dataset, root)
+    say.place(ds)
+    letters = alphabet or options.usual_alphabet(bio_type)
+    with say.working("importing"):
+        n = ds.import_file(path, fmt=from_, default_bio_type=bio_type, default_alphabet=letters,
+                           source=source, on_conflict=on_conflict, strip_stop=strip_stop)  # fmt: skip
+    say.ignored(ignored_columns(path, fmt=from_))
+    say.result(f"imported {say.count(n, 'row')}")
+
+
+@app.command()
+def attach(
+    dataset: options.Target = None,
+    *,
+    path: FilePath,
+    namespace: Annotated[str, typer.Option(help="A registered namespace.")],
+    key: Annotated[Key, typer.Option(help="What rows are matched by.")] = "id",
+    key_col: Annotated[
+        str | None, typer.Option(help="The column with the key.", show_default=False)
+    ] = None,
+    columns: options.Columns = None,
+    allow_overwrite: Annotated[
+        bool, typer.Option("--allow-overwrite", help="The columns have values; replace them.")
+    ] = False,
+    allow_missing: options.AllowMissing = False,
+    parse_json: Annotated[
+        bool, typer.Option("--parse-json/--no-parse-json", help="Read '[1, 2]' as a list.")
+    ] = True,
+    backend: Annotated[
+        Literal["pyarrow", "duckdb"], typer.Option(help="duckdb: Parquet with --no-parse-json.")
+    ] = "pyarrow",
+    note: Annotated[str, typer.Option(help="A line for meta.md.")] = "",
+    root: options.Root = None,
+) -> None:
+    """Attach columns of a file as an overlay.
+
+    Column x becomes NAMESPACE__x. Nothing that is attached already is rewritten.
+    """
+    ds = target.dataset(dataset, root)
+    say.place(ds)
+    with say.working("attaching"):
+        n = ds.attach(
+            path, namespace, key=key, key_col=key_col, columns=options.split(columns),
+            allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
+            backend=backend, note=note,
+        )  # fmt: skip
+    say.result(f"attached {say.count(n, 'row')} to {namespace}")
+
+
+@app.command()
+def materialize(
+    dataset: options.Target = None,
+    yes: options.Yes = False,
+    snapshot_before: Annotated[
+        bool, typer.Option("--snapshot-before", help="Keep the prior base as a snapshot.")
+    ] = False,
+    drop_overlays: Annotated[
+        bool, typer.Option("--drop-overlays", help="Delete the overlays afterwards.")
+    ] = False,
+    archive_overlays: Annotated[
+        bool, typer.Option("--archive-overlays", help="Put the overlays aside afterwards.")
+    ] = False,
+    drop_deleted: Annotated[
+        bool, typer.Option("--drop-deleted", help="Remove deleted records for good.")
+    ] = False,
+    namespaces: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="Default: all but tombstones.", show_default=False),
+    ] = None,
+    root: options.Root = None,
+) -> None:
+    """Write overlay values into the base table; reads stay the same.
+
+    Asks on a terminal. Elsewhere --drop-overlays and --drop-deleted need --yes.
+    """
+    ds = target.dataset(dataset, root)
+    say.place(ds)
+    confirm.materialize(drop_overlays=drop_overlays, archive_overlays=archive_overlays,
+                        drop_deleted=drop_deleted, yes=yes)  # fmt: skip
+    with say.working("materializing"), ds.maintenance(reason="usr materialize"):
+        done = ds.materialize(
+            options.split(namespaces), not drop_overlays, archive_overlays, drop_deleted,
+            snapshot_before=snapshot_before,
+        )  # fmt: skip
+    say.result(confirm.materialized(done, ds.name))
+
+
+@app.command()
+def export(
+    dataset: options.Target = None,
+    *,
+    fmt: Annotated[Literal["csv", "jsonl", "parquet"], typer.Option("--fmt", help="The format.")],
+    out: Annotated[Path, typer.Option("--out", help="The file; it is replaced if it exists.")],
+    columns: options.Columns = None,
+    include_deleted: options.Deleted = False,
+    root: options.Root = None,
+) -> None:
+    """Write records to a csv, jsonl or parquet file."""
+    ds = target.dataset(dataset, root)
+    with say.working("exporting"):
+        done = ds.export(fmt, out, options.split(columns), include_deleted)
+    if done.masked or done.failed:
+        say.note(f"of these, {done.masked:,} are masked and {done.failed:,} failed QC")
+    say.result(f"exported {say.count(done.rows, 'row')} to {done.path}")
+
+
+@app.command()
+def snapshot(
+    dataset: options.Target = None,
+    name: Annotated[
+        str | None, typer.Option(help="A word for the file's name.", show_default=False)
+    ] = None,
+    root: options.Root = None,
+) -> None:
+    """Keep a copy of the base table; it is never pruned."""
+    ds = target.dataset(dataset, root)
+    say.place(ds)
+    say.result(str(ds.snapshot(name)))
+
+
+COMMANDS = built(app)
