@@ -49,7 +49,7 @@ with app.setup:
         sequence_lengths,
         text_columns,
     )
-    from usr_nb.analysis.pages import for_display, page_count, page_rows
+    from usr_nb.analysis.pages import display_order, for_display, page_count, page_rows
     from usr_nb.analysis.sampling import sample_dataset, sample_path
     from usr_nb.analysis.summary import grid, histogram, null_summary
     from usr_nb.storage.roots import find_root
@@ -58,13 +58,23 @@ with app.setup:
     PAGE_SIZE = 20
     STYLE = """
     <style>
-      .usr-x { display: flex; flex-direction: column; gap: 0.9rem; }
-      .usr-x h2 { margin: 0; font-size: 1.5rem; }
-      .usr-bar { display: flex; flex-wrap: wrap; gap: 0.5rem 1.6rem; align-items: center; }
-      .usr-bar .usr-wide { flex: 1 1 16rem; }
+      /* As an app the page is all there is: marimo's wide margins would only cost charts. */
+      #App:has(.published) > div { padding-inline: 0.75rem; }
+      .usr-x { display: flex; flex-direction: column; gap: 0.7rem; }
+      .usr-x h2 { margin: 0; font-size: 1.4rem; }
+      .usr-bar { display: flex; flex-wrap: wrap; gap: 0.7rem 1.4rem; align-items: flex-end; }
+      .usr-bar > div { flex: 0 1 auto; min-width: 0; }
+      .usr-bar > .usr-dataset { flex: 0 1 20rem; }
+      .usr-bar > .usr-number { flex: 0 1 20rem; }
+      .usr-bar > .usr-size, .usr-bar > .usr-seed, .usr-bar > .usr-page { flex: 0 0 7.5rem; }
+      .usr-bar > .usr-column { flex: 0 1 13rem; }
+      .usr-bar > .usr-kind { flex: 0 0 9rem; }
+      .usr-bar > .usr-path, .usr-bar > .usr-search { flex: 1 1 19rem; }
+      .usr-bar > .usr-length, .usr-bar > .usr-gc { flex: 1 1 14rem; max-width: 26rem; }
+      .usr-bar > .usr-strands, .usr-bar > .usr-log, .usr-bar > .usr-of { padding-bottom: 0.3rem; }
       .usr-charts { display: grid; gap: 1.4rem 1.8rem;
-                    grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); }
-      .usr-charts > div { min-width: 0; }
+                    grid-template-columns: repeat(auto-fit, minmax(min(18.5rem, 100%), 1fr)); }
+      .usr-charts > div { min-width: 0; min-height: 16.5rem; }
       .usr-line { font-size: 1.1rem; font-weight: 600; font-variant-numeric: tabular-nums; }
       .usr-key, .usr-faint { font-size: 0.85rem; opacity: 0.8; overflow-wrap: anywhere; }
       .usr-key { display: flex; gap: 0.3rem 1.2rem; flex-wrap: wrap; }
@@ -91,8 +101,7 @@ def sorry(error):
 def bar(**items):
     """Lay controls side by side, each findable by its name."""
     cells = "".join(
-        f'<div class="{"usr-wide" if name in {"path", "search"} else ""}" data-testid="{name}">'
-        f"{item}</div>"
+        f'<div class="usr-{name}" data-testid="{name}">{item}</div>'
         for name, item in items.items()
         if item is not None
     )
@@ -114,7 +123,7 @@ def _(datasets, wanted):
     # The last one: of the demo's two that is the library, which has something to explore.
     _first = _known or (A_FILE if wanted or not datasets else datasets[-1])
     dataset_ui = mo.ui.dropdown(
-        [*datasets, A_FILE], value=_first, label="Dataset", allow_select_none=False
+        [*datasets, A_FILE], value=_first, label="Dataset", allow_select_none=False, full_width=True
     )
     path_ui = mo.ui.text(
         value="" if _known else wanted,
@@ -122,8 +131,12 @@ def _(datasets, wanted):
         label="Path",
         full_width=True,
     )
-    size_ui = mo.ui.number(start=1, stop=200_000, value=2_000, label="Sample size", debounce=True)
-    seed_ui = mo.ui.number(start=0, stop=999_999, value=7, label="Seed", debounce=True)
+    size_ui = mo.ui.number(
+        start=1, stop=200_000, value=2_000, label="Sample size", debounce=True, full_width=True
+    )
+    seed_ui = mo.ui.number(
+        start=0, stop=999_999, value=7, label="Seed", debounce=True, full_width=True
+    )
     return dataset_ui, path_ui, seed_ui, size_ui
 
 
@@ -178,13 +191,18 @@ def _(sample):
 def _(gc_percent, has_sequence, lengths, table):
     _texts = text_columns(table.schema)
     column_ui = mo.ui.dropdown(
-        _texts or ["-"], value=_texts[0] if _texts else "-", label="in", allow_select_none=False
+        _texts or ["-"],
+        value=_texts[0] if _texts else "-",
+        label="in column",
+        allow_select_none=False,
+        full_width=True,
     )
     kind_ui = mo.ui.dropdown(
         {"text": "text", "regex": "regex", "IUPAC motif": "iupac"},
         value="IUPAC motif" if has_sequence else "text",
         label="as",
         allow_select_none=False,
+        full_width=True,
     )
     search_ui = mo.ui.text(
         placeholder="TTGACA N{16,18} TATAAT", label="Find", debounce=300, full_width=True
@@ -198,7 +216,9 @@ def _(gc_percent, has_sequence, lengths, table):
 
     length_range, gc_range = _extent(lengths), _extent(gc_percent)
     length_ui, gc_ui = (
-        mo.ui.range_slider(*_range, 1, value=_range, label=_label, show_value=True, debounce=True)
+        mo.ui.range_slider(
+            *_range, 1, value=_range, label=_label, show_value=True, debounce=True, full_width=True
+        )
         for _range, _label in ((length_range, "Length (nt)"), (gc_range, "GC (%)"))
     )
     return (
@@ -217,8 +237,9 @@ def _(gc_percent, has_sequence, lengths, table):
 def _(column_ui, gc_ui, has_sequence, kind_ui, length_ui, search_ui, strands_ui):
     _strands = strands_ui if kind_ui.value == "iupac" else None
     _ranges = {"length": length_ui, "gc": gc_ui} if has_sequence else {}
-    _search = bar(search=search_ui, column=column_ui, kind=kind_ui, strands=_strands)
-    mo.Html(f'<div class="usr-x">{_search}{bar(**_ranges)}</div>')
+    mo.Html(
+        bar(search=search_ui, column=column_ui, kind=kind_ui, strands=_strands) + bar(**_ranges)
+    )
     return
 
 
@@ -269,24 +290,33 @@ def _(table):
     number_ui = mo.ui.dropdown(
         _numeric or ["-"],
         value=(_derived or _numeric or ["-"])[0],
-        label="Number",
+        label="Numeric column",
         allow_select_none=False,
+        full_width=True,
     )
-    return (number_ui,)
+    log_ui = mo.ui.checkbox(label="log counts")
+    return log_ui, number_ui
 
 
 @app.cell
-def _(gc_percent, has_sequence, lengths, mask, number_ui, table):
-    charts = {}
+def _(gc_percent, has_sequence, lengths, log_ui, mask, number_ui, table):
+    charts, _log = {}, log_ui.value
     if has_sequence:
         charts["length"] = histogram_chart(
-            histogram(lengths, mask, whole=True), title="Length", axis="Length (nt)"
+            histogram(lengths, mask, whole=True),
+            title="Length",
+            axis="Length (nt)",
+            log_counts=_log,
         )
         charts["gc"] = histogram_chart(
-            histogram(gc_percent, mask), title="GC content", axis="GC (%)", digits=1
+            histogram(gc_percent, mask, step=5),
+            title="GC content",
+            axis="GC (%)",
+            digits=0,
+            log_counts=_log,
         )
         charts["gc-length"] = grid_chart(
-            grid(lengths, gc_percent, mask, whole_x=True),
+            grid(lengths, gc_percent, mask, whole_x=True, step_y=5),
             title="GC against length",
             x="Length (nt)",
             y="GC (%)",
@@ -297,20 +327,21 @@ def _(gc_percent, has_sequence, lengths, mask, number_ui, table):
             histogram(numbers(table, number_ui.value), mask, whole=_integer),
             title=number_ui.value,
             axis=number_ui.value,
-            digits=0 if _integer else 3,
+            digits=None if _integer else 3,
+            log_counts=_log,
         )
     charts["nulls"] = nulls_chart(null_summary(table, mask)) or mo.md("No column has nulls.")
     return (charts,)
 
 
 @app.cell
-def _(charts, number_ui):
+def _(charts, log_ui, number_ui):
     _cells = "".join(
         f'<div data-testid="chart-{name}">{mo.as_html(chart)}</div>'
         for name, chart in charts.items()
     )
     mo.Html(
-        f'<div class="usr-x">{bar(number=number_ui)}<div class="usr-charts">{_cells}</div></div>'
+        f'<div class="usr-x">{bar(number=number_ui, log=log_ui)}<div class="usr-charts">{_cells}</div></div>'
     )
     return
 
@@ -318,7 +349,7 @@ def _(charts, number_ui):
 @app.cell
 def _(mask):
     pages = page_count(mask, page_size=PAGE_SIZE)
-    page_ui = mo.ui.number(start=1, stop=pages, value=1, step=1, label="Page")
+    page_ui = mo.ui.number(start=1, stop=pages, value=1, step=1, label="Page", full_width=True)
     return page_ui, pages
 
 
@@ -327,7 +358,8 @@ def _(mask, page_ui, pages, table):
     _rows = page_rows(table, mask, page=int(page_ui.value or 1), page_size=PAGE_SIZE)
     _first = (int(page_ui.value or 1) - 1) * PAGE_SIZE
     _span = f"rows {_first + 1:,}–{_first + _rows.num_rows:,}" if _rows.num_rows else "no rows"
-    _data = for_display(_rows)
+    _data = for_display(_rows, display_order(_rows.column_names))
+    _floats = [f.name for f in _rows.schema if "float" in str(f.type) and "<" not in str(f.type)]
     _table = mo.ui.table(
         _data,
         selection=None,
@@ -337,11 +369,10 @@ def _(mask, page_ui, pages, table):
         show_download=False,
         show_search=False,
         freeze_columns_left=["id"] if "id" in _data and _rows.num_rows else None,
-        format_mapping={
-            n: "{:.4g}"
-            for n in numeric_columns(_rows.schema)
-            if "float" in str(_rows.schema.field(n).type)
-        },
+        format_mapping=dict.fromkeys(_floats, "{:.4g}"),
+        style_cell=lambda _row, name, _value: (
+            {"fontFamily": "monospace"} if name == "sequence" else {}
+        ),
         max_height=520,
     )
     _of = mo.Html(

@@ -21,9 +21,22 @@ SAMPLE_COLOR: Final = "#9aa3ad"
 HEIGHT: Final = 200
 MAX_NULL_COLUMNS: Final = 12
 _SAMPLE_OPACITY: Final = 0.45
+# Saving a picture is fine; the online editor would carry the chart off this machine.
+_EMBED: Final[dict[str, Any]] = {
+    "embedOptions": {
+        "actions": {"export": True, "source": False, "compiled": False, "editor": False}
+    }
+}
 
 
-def histogram_chart(counts: Histogram, *, title: str, axis: str, digits: int = 0) -> alt.LayerChart:
+def histogram_chart(
+    counts: Histogram,
+    *,
+    title: str,
+    axis: str,
+    digits: int | None = None,
+    log_counts: bool = False,
+) -> alt.LayerChart:
     """Draw a histogram: the sample behind, the matching rows in front.
 
     Parameters
@@ -32,8 +45,11 @@ def histogram_chart(counts: Histogram, *, title: str, axis: str, digits: int = 0
         From :func:`usr_nb.analysis.summary.histogram`.
     title, axis : str
         What is shown, and the axis title with its unit.
-    digits : int
-        Decimals of the bin edges in tooltips.
+    digits : int, optional
+        Decimals of the bin edges in tooltips; None for whole numbers, where a bin is told by its
+        first and last one.
+    log_counts : bool
+        Draw the counts on a logarithmic scale that still shows zero.
 
     Returns
     -------
@@ -55,7 +71,7 @@ def histogram_chart(counts: Histogram, *, title: str, axis: str, digits: int = 0
     values: list[dict[str, Any]] = [
         {
             "start": float(start), "end": float(end), "rows": int(rows), "matching": int(matching),
-            "bin": f"{start:,.{digits}f} to below {end:,.{digits}f}",
+            "bin": _bin(float(start), float(end), digits),
         }
         for start, end, rows, matching in zip(
             counts.edges[:-1], counts.edges[1:], counts.rows, counts.matching, strict=True
@@ -72,18 +88,28 @@ def histogram_chart(counts: Histogram, *, title: str, axis: str, digits: int = 0
     )
     return _finish(
         alt.layer(
-            base.mark_bar(color=SAMPLE_COLOR, opacity=_SAMPLE_OPACITY).encode(y=_rows_axis("rows")),
-            base.mark_bar(color=MATCH_COLOR).encode(y=_rows_axis("matching")),
+            base.mark_bar(color=SAMPLE_COLOR, opacity=_SAMPLE_OPACITY).encode(
+                y=_rows_axis("rows", log=log_counts)
+            ),
+            base.mark_bar(color=MATCH_COLOR).encode(y=_rows_axis("matching", log=log_counts)),
         ),
         title,
         counts.missing and f"{counts.missing:,} rows without a value are not shown",
     )
 
 
-def _rows_axis(field: str) -> Any:
+def _bin(start: float, end: float, digits: int | None) -> str:
+    if digits is not None:
+        return f"{start:,.{digits}f} to below {end:,.{digits}f}"
+    return f"{start:,.0f}" if end - start <= 1 else f"{start:,.0f} to {end - 1:,.0f}"
+
+
+def _rows_axis(field: str, *, log: bool) -> Any:
     import altair as alt
 
-    return alt.Y(f"{field}:Q", title="Rows", axis=alt.Axis(format="~s", tickMinStep=1))
+    axis = alt.Axis(format=",d", tickMinStep=1, tickCount=4)
+    scale = alt.Scale(type="symlog") if log else alt.Scale()
+    return alt.Y(f"{field}:Q", title="Rows", axis=axis, scale=scale)
 
 
 def grid_chart(cells: Sequence[Cell], *, title: str, x: str, y: str) -> alt.LayerChart:
@@ -199,7 +225,7 @@ def _finish(chart: Any, title: str, note: object) -> alt.LayerChart:
         subtitleColor="#8a929c",
     )  # fmt: skip
     finished: alt.LayerChart = (
-        chart.properties(title=heading, width="container", height=HEIGHT)
+        chart.properties(title=heading, width="container", height=HEIGHT, usermeta=_EMBED)
         .configure(background="transparent")
         .configure_view(stroke=None)
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +33,20 @@ def page_rows(table: pa.Table, mask: Mask, *, page: int, page_size: int) -> pa.T
     """
     rows = np.flatnonzero(mask)[(page - 1) * page_size : page * page_size]
     return table.take(pa.array(rows))
+
+
+_LAST: Final = ("bio_type", "alphabet", "source", "created_at")
+
+
+def display_order(columns: Iterable[str]) -> list[str]:
+    """Put first what tells records apart: id, sequence, length, then the derived columns.
+
+    Examples
+    --------
+    >>> display_order(["id", "bio_type", "sequence", "length", "created_at", "mock__score"])
+    ['id', 'sequence', 'length', 'mock__score', 'bio_type', 'created_at']
+    """
+    return sorted(columns, key=lambda name: _LAST.index(name) + 1 if name in _LAST else 0)
 
 
 def for_display(table: pa.Table, columns: Sequence[str] | None = None) -> dict[str, list[Any]]:

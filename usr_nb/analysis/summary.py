@@ -71,7 +71,9 @@ class Histogram:
     matching_missing: int
 
 
-def histogram(values: Floats, mask: Mask, *, bins: int = 40, whole: bool = False) -> Histogram:
+def histogram(
+    values: Floats, mask: Mask, *, bins: int = 40, whole: bool = False, step: float | None = None
+) -> Histogram:
     """Count values in bins of a round width.
 
     Parameters
@@ -84,6 +86,8 @@ def histogram(values: Floats, mask: Mask, *, bins: int = 40, whole: bool = False
         At most so many, and one.
     whole : bool
         The values are whole numbers: no bin is narrower than 1.
+    step : float, optional
+        The bin width, where one is asked for; then `bins` does not matter.
 
     Examples
     --------
@@ -94,7 +98,7 @@ def histogram(values: Floats, mask: Mask, *, bins: int = 40, whole: bool = False
     ([1.0, 2.0, 3.0], [1, 2], [1, 1], 1)
     """
     finite = np.isfinite(values)
-    edges = _edges(values[finite], bins, whole=whole)
+    edges = _edges(values[finite], bins, whole=whole, step=step)
     return Histogram(
         edges,
         _count(values[finite], edges),
@@ -108,13 +112,14 @@ def _count(values: Floats, edges: Floats) -> npt.NDArray[np.int64]:
     return np.histogram(values, edges)[0].astype(np.int64)
 
 
-def _edges(values: Floats, bins: int, *, whole: bool) -> Floats:
-    """Return ascending edges at multiples of 1, 2 or 5 times a power of ten."""
+def _edges(values: Floats, bins: int, *, whole: bool, step: float | None) -> Floats:
+    """Return ascending edges at multiples of the step, by default 1, 2 or 5 times a power of 10."""
     if len(values) == 0:
         return np.array([0.0, 1.0])
     low, high = float(values.min()), float(values.max())
-    step = _round_step((high - low) / bins if high > low else abs(high) / bins or 1.0)
-    step = max(step, 1.0) if whole else step
+    if step is None:
+        step = _round_step((high - low) / bins if high > low else abs(high) / bins or 1.0)
+        step = max(step, 1.0) if whole else step
     first, last = np.floor(low / step), np.floor(high / step) + 1
     edges = np.arange(first, last + 1) * step
     # Huge values with a tiny spread: the multiples cannot be told apart, or miss the ends.
@@ -140,7 +145,15 @@ class Cell:
     matching: int
 
 
-def grid(x: Floats, y: Floats, mask: Mask, *, bins: int = 40, whole_x: bool = False) -> list[Cell]:
+def grid(
+    x: Floats,
+    y: Floats,
+    mask: Mask,
+    *,
+    bins: int = 40,
+    whole_x: bool = False,
+    step_y: float | None = None,
+) -> list[Cell]:
     """Count pairs of values in a grid of bins of round widths; only bins with rows are returned.
 
     Parameters
@@ -153,6 +166,8 @@ def grid(x: Floats, y: Floats, mask: Mask, *, bins: int = 40, whole_x: bool = Fa
         At most so many, and one, each way.
     whole_x : bool
         The values of `x` are whole numbers.
+    step_y : float, optional
+        The bin width of `y`, where one is asked for.
 
     Examples
     --------
@@ -160,8 +175,8 @@ def grid(x: Floats, y: Floats, mask: Mask, *, bins: int = 40, whole_x: bool = Fa
     [Cell(x0=60.0, x1=62.0, y0=0.5, y1=0.52, rows=2, matching=1)]
     """
     finite = np.isfinite(x) & np.isfinite(y)
-    x_edges = _edges(x[finite], bins, whole=whole_x)
-    y_edges = _edges(y[finite], bins, whole=False)
+    x_edges = _edges(x[finite], bins, whole=whole_x, step=None)
+    y_edges = _edges(y[finite], bins, whole=False, step=step_y)
     edges = (x_edges, y_edges)
     rows = np.histogram2d(x[finite], y[finite], edges)[0]
     hits = np.histogram2d(x[finite & mask], y[finite & mask], edges)[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,14 +46,14 @@ TABLE: Final[tuple[Entry, ...]] = (
     Entry("import", BUILD, "write_cmds", "Add sequences from a file."),
     Entry("attach", BUILD, "write_cmds", "Attach columns of a file as an overlay."),
     Entry("materialize", BUILD, "write_cmds", "Write overlay values into the base table."),
-    Entry("export", BUILD, "write_cmds", "Write records to a csv, jsonl or parquet file."),
+    Entry("export", BUILD, "write_cmds", "Write records to a csv, jsonl, parquet or FASTA file."),
     Entry("snapshot", BUILD, "write_cmds", "Keep a copy of the base table."),
     Entry("namespace", BUILD, "namespace_cmds", "Register overlay namespaces and show them."),
     Entry("root", BUILD, "root_cmds", "Make a folder a root."),
     Entry("delete", CURATE, "state_cmds", "Hide records; nothing is erased."),
     Entry("restore", CURATE, "state_cmds", "Bring deleted records back."),
     Entry("state", CURATE, "state_cmds", "Set, clear and show the state of records."),
-    Entry("maintenance", CURATE, "maintenance_cmds", "Compact, freeze, remove overlays."),
+    Entry("maintenance", CURATE, "maintenance_cmds", "Deduplicate, merge, compact, freeze."),
     Entry("demo", SERVE, "demo_cmds", "Build the demo root and explore it."),
     Entry("open", SERVE, "demo_cmds", "Explore one's own datasets in the browser."),
 )
@@ -61,20 +61,20 @@ _BY_NAME: Final = {e.name: e for e in TABLE}
 
 
 class ClosedPipe(Exception):
-    """Whoever read our output has gone. (typer would turn the plain error into exit code 1.)"""
+    """Whoever read our output has gone; typer would turn the plain error into exit code 1."""
 
 
 class LazyGroup(TyperGroup):
-    """The top level of ``usr``: knows its commands by the table alone until one of them runs."""
+    """The top level of the command line: knows commands by the table alone until one runs."""
 
     _names_only = False
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
         """Return the names of the commands that are shown."""
         dev = os.environ.get("USR_SHOW_DEV_COMMANDS") == "1"
         return [e.name for e in TABLE if dev or not e.hidden]
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - typer's signature
         """Return a command; for help and completion only its name and line of help."""
         entry = _BY_NAME.get(cmd_name)
         if entry is None:
@@ -120,8 +120,3 @@ class LazyGroup(TyperGroup):
             yield
         finally:
             self._names_only = False
-
-
-def sections() -> Sequence[str]:
-    """Return the headings of the help in order."""
-    return list(dict.fromkeys(e.section for e in TABLE))

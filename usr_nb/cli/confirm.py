@@ -1,11 +1,10 @@
-"""Questions before a change, and the words after it (MAT-3, CLI-5)."""
+"""Questions before a change (MAT-3, CLI-5)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from usr_nb.cli import say
-from usr_nb.dataset.maintenance import MaterializeResult
 from usr_nb.dataset.registration import init_root
 from usr_nb.errors import ValidationError
 from usr_nb.storage.layout import REGISTRY_FILE
@@ -54,15 +53,14 @@ def materialize(
         )
 
 
-def materialized(done: MaterializeResult, name: str) -> str:
-    """Return what a materialize did, in words."""
-    words = [
-        f"materialized {name}: {say.count(done.rows, 'row')}, "
-        f"{say.count(len(done.columns), 'derived column')}"
-    ]
-    words += (
-        [f"removed {say.count(done.dropped_rows, 'deleted record')}"] if done.dropped_rows else []
-    )
-    words += [f"retired {say.count(len(done.retired), 'overlay file')}"] if done.retired else []
-    words += [f"prior base kept as {done.snapshot}"] if done.snapshot else []
-    return "; ".join(words)
+def removal(what: str, *, yes: bool) -> None:
+    """Ask before rows go; where nobody can be asked it is done: a snapshot is taken first.
+
+    Raises
+    ------
+    UserAbort
+        The answer was no.
+    """
+    if not yes and say.interactive():
+        say.note(f"This {what}.")
+        say.confirm("Go on?")

@@ -46,6 +46,7 @@ def demo(
 @app.command("open")
 def open_(
     dataset: options.Target = None,
+    *,
     port: Port = None,
     host: Host = "127.0.0.1",
     base_url: Annotated[

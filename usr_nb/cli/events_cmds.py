@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from typing import Annotated, Literal
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from usr_nb.cli import options, target, views
+from usr_nb.cli import options, say, target, views
 from usr_nb.cli.apps import built, new_app
-from usr_nb.dataset.event_tail import tail_events, tail_lines
+from usr_nb.storage.follow import LogReader
 
 app = new_app()
 events = new_app("Follow what happened to a dataset.")
 app.add_typer(events, name="events")
 
+POLL_S: Final = 0.3
 EventFormat = Literal["auto", "plain", "json", "raw"]
 
 
@@ -28,6 +30,7 @@ def about() -> None:
 @events.command()
 def tail(
     dataset: options.Target = None,
+    *,
     n: Annotated[int, typer.Option("-n", "--n", min=0, help="How many events.")] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for more.")] = False,
     root: options.Root = None,
@@ -40,24 +43,25 @@ def tail(
 
     json prints each event once, even if the log repeats it; raw prints the lines of the log.
     """
-    path = target.dataset(dataset, root).events_path
-    if fmt == "raw":
-        _print(line.decode("utf-8", "replace") for line in tail_lines(path, n=n, follow=follow))
-        return
-    plain = fmt == "plain" or (fmt == "auto" and sys.stdout.isatty())
-    found = tail_events(path, n=n, follow=follow)
-    _print(f"{views.event_line(e) if plain else _json(e)}\n" for e in found)
+    with LogReader(target.dataset(dataset, root).events_path) as log:
+        last = log.poll_lines() if fmt == "raw" else log.poll()
+        plain = fmt == "plain" or (fmt == "auto" and sys.stdout.isatty())
+        _print(last[max(0, len(last) - n) :], plain=plain)
+        while follow:
+            time.sleep(POLL_S)
+            _print(log.poll_lines() if fmt == "raw" else log.poll(), plain=plain)
 
 
-def _json(event: dict[str, object]) -> str:
-    return json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-
-
-def _print(lines: Iterator[str]) -> None:
-    """Print lines as they come, each at once."""
-    for line in lines:
-        sys.stdout.write(line)
-        sys.stdout.flush()
+def _print(found: Sequence[bytes | dict[str, Any]], *, plain: bool) -> None:
+    """Print lines of the log, or events in the form that was asked for, at once."""
+    for one in found:
+        if isinstance(one, bytes):
+            sys.stdout.write(one.decode("utf-8", "replace"))
+        elif plain:
+            say.result(views.event_line(one))
+        else:
+            say.result(json.dumps(one, ensure_ascii=False, separators=(",", ":")))
+    sys.stdout.flush()
 
 
 COMMANDS = built(app)

@@ -17,7 +17,7 @@ app = new_app()
 
 @app.command()
 def info(
-    dataset: options.Target = None, root: options.Root = None, fmt: options.Show = "auto"
+    dataset: options.Target = None, *, root: options.Root = None, fmt: options.Show = "auto"
 ) -> None:
     """Show rows, columns and overlays of a dataset."""
     found = target.dataset(dataset, root).info_dict()
@@ -27,6 +27,7 @@ def info(
 @app.command()
 def schema(
     dataset: options.Target = None,
+    *,
     tree: Annotated[
         bool, typer.Option("--tree", help="By namespace, nested types opened.")
     ] = False,
@@ -45,6 +46,7 @@ def schema(
 @app.command()
 def describe(
     dataset: options.Target = None,
+    *,
     sample: Annotated[int, typer.Option(min=1, help="Rows searched for an example.")] = 1024,
     columns: options.Columns = None,
     include_deleted: options.Deleted = False,
@@ -66,6 +68,7 @@ def describe(
 @app.command()
 def validate(
     dataset: options.Target = None,
+    *,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
     registry_mode: Annotated[
         RegistryMode, typer.Option(help="Which registry the stamps of files are held against.")

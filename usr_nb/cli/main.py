@@ -95,7 +95,7 @@ def _run(argv: Sequence[str] | None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         say.error(f"{where}{error.strerror or error}", "Check the disk and the permissions.")
         return 2
-    except Exception as error:  # noqa: BLE001 - the last line of defence against tracebacks
+    except Exception as error:
         if os.environ.get("USR_DEBUG") == "1":
             raise
         say.error(

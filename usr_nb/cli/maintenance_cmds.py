@@ -6,18 +6,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from usr_nb.cli import options, say, target
+from usr_nb.cli import confirm, options, say, target, views, words
 from usr_nb.cli.apps import built, new_app
+from usr_nb.dataset.dedupe import DedupeKey, Keep
+from usr_nb.dataset.merging import CoerceOverlap, IfDuplicate, merge_datasets
 
 app = new_app()
-maintenance = new_app("Compact, freeze, remove overlays.")
+maintenance = new_app("Deduplicate, merge, compact, freeze.")
 app.add_typer(maintenance, name="maintenance")
 
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
 Namespace = Annotated[str, typer.Option("--namespace", help="The overlay's namespace.")]
 
 
 @maintenance.command("registry-freeze")
-def registry_freeze(dataset: options.Target = None, root: options.Root = None) -> None:
+def registry_freeze(dataset: options.Target = None, *, root: options.Root = None) -> None:
     """Freeze the present registry into the dataset and stamp its base."""
     ds = target.dataset(dataset, root)
     say.place(ds)
@@ -41,7 +44,7 @@ def overlay_compact(
     say.place(ds)
     with say.working("compacting"), ds.maintenance(reason="usr maintenance overlay-compact"):
         done = ds.compact_overlay(namespace, single_file=single_file)
-    say.result(f"compacted {namespace}: {done}")
+    say.result(words.compacted(done, namespace))
 
 
 @maintenance.command("overlay-remove")
@@ -62,6 +65,75 @@ def overlay_remove(
         say.confirm(f"Delete all files of overlay {namespace}?")
     gone = ds.remove_overlay(namespace, mode)
     say.result(f"{mode}d {say.count(len(gone), 'file')} of {namespace}")
+
+
+@maintenance.command()
+def dedupe(
+    dataset: options.Target = None,
+    *,
+    key: Annotated[DedupeKey, typer.Option(help="What must not repeat.")] = "sequence",
+    keep: Annotated[Keep, typer.Option(help="Which row of a group stays.")] = "keep-first",
+    dry_run: DryRun = False,
+    yes: options.Yes = False,
+    root: options.Root = None,
+) -> None:
+    """Remove rows that repeat a key; an automatic snapshot is taken first.
+
+    sequence_ci ignores case and needs every row to be dna_4.
+    """
+    ds = target.dataset(dataset, root)
+    say.place(ds)
+    plan = ds.dedupe(key, keep, dry_run=True)
+    if not dry_run and plan.rows_dropped:
+        confirm.removal(words.deduped(plan), yes=yes)
+        with say.working("deduplicating"), ds.maintenance(reason="usr maintenance dedupe"):
+            plan = ds.dedupe(key, keep)
+    for example in plan.examples:
+        say.note(f"  {views.dict_text(example)}")
+    say.result(words.deduped(plan))
+
+
+@maintenance.command()
+def merge(
+    *,
+    dest: Annotated[str, typer.Option(help="The dataset that gets the rows.")],
+    src: Annotated[str, typer.Option(help="The dataset they come from.")],
+    union_columns: Annotated[
+        bool,
+        typer.Option(
+            "--union-columns/--require-same-columns",
+            help="Fill columns that one side lacks with nulls, or refuse.",
+        ),
+    ] = True,
+    if_duplicate: Annotated[IfDuplicate, typer.Option(help="Ids that both have.")] = "skip",
+    coerce_overlap: Annotated[
+        CoerceOverlap, typer.Option(help="Cast shared columns to dest's type, or refuse.")
+    ] = "to-dest",
+    avoid_casefold_dups: Annotated[
+        bool,
+        typer.Option(
+            "--avoid-casefold-dups/--no-avoid-casefold-dups",
+            help="Leave out rows whose letters are there in other case.",
+        ),
+    ] = True,
+    carry_namespace: Annotated[
+        list[str] | None, typer.Option(help="Overlay values that come along; repeatable.")
+    ] = None,
+    dry_run: DryRun = False,
+    root: options.Root = None,
+) -> None:
+    """Append the rows of one dataset that another does not have."""
+    into, source = target.dataset(dest, root), target.dataset(src, root)
+    say.place(into)
+    with say.working("merging"):
+        done = merge_datasets(
+            into.root, dest=into.name, src=source.name,
+            columns="union-columns" if union_columns else "require-same-columns",
+            if_duplicate=if_duplicate, coerce_overlap=coerce_overlap,
+            avoid_casefold_dups=avoid_casefold_dups, dry_run=dry_run,
+            carry_namespace=options.split_all(carry_namespace) or (),
+        )  # fmt: skip
+    say.result(words.merged(done))
 
 
 COMMANDS = built(app)

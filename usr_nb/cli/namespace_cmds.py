@@ -21,7 +21,7 @@ Name = Annotated[str, typer.Argument(metavar="NAMESPACE", help="Lower-case lette
 
 
 @namespace.command("list")
-def list_(root: options.Root = None, fmt: options.Show = "auto") -> None:
+def list_(*, root: options.Root = None, fmt: options.Show = "auto") -> None:
     """List the registered namespaces."""
     registry = load_registry(find_root(root))
     items = [views.namespace_item(name, entry) for name, entry in registry.items()]
@@ -31,7 +31,7 @@ def list_(root: options.Root = None, fmt: options.Show = "auto") -> None:
 
 
 @namespace.command()
-def show(name: Name, root: options.Root = None, fmt: options.Show = "auto") -> None:
+def show(name: Name, *, root: options.Root = None, fmt: options.Show = "auto") -> None:
     """Show the columns of a namespace."""
     registry = load_registry(find_root(root))
     if name not in registry:

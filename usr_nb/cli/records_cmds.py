@@ -19,6 +19,7 @@ app = new_app()
 @app.command()
 def head(
     dataset: options.Source = None,
+    *,
     n: Annotated[int, typer.Option("-n", "--n", min=0, help="How many rows.")] = 10,
     columns: options.Columns = None,
     include_deleted: options.Deleted = False,
@@ -39,6 +40,7 @@ def head(
 @app.command()
 def get(
     dataset: options.Target = None,
+    *,
     ids: options.Ids = None,
     id_file: options.IdFile = None,
     columns: options.Columns = None,
@@ -95,6 +97,7 @@ def _counted(found: int, limit: int, pattern: str | None) -> str:
 @app.command()
 def cols(
     dataset: options.Source = None,
+    *,
     glob: options.Glob = None,
     root: options.Root = None,
     fmt: options.Show = "auto",

@@ -58,7 +58,7 @@ def failure(exc: SequencesError) -> int:
     return exc.exit_code
 
 
-def warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+def warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Print a warning without the line of code it came from."""
     note(f"WARNING: {message}")
 

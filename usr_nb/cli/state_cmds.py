@@ -18,6 +18,7 @@ app.add_typer(state, name="state")
 @app.command()
 def delete(
     dataset: options.Target = None,
+    *,
     ids: options.Ids = None,
     id_file: options.IdFile = None,
     reason: Annotated[str | None, typer.Option(help="Why; it is kept with the record.")] = None,
@@ -38,6 +39,7 @@ def delete(
 @app.command()
 def restore(
     dataset: options.Target = None,
+    *,
     ids: options.Ids = None,
     id_file: options.IdFile = None,
     allow_missing: options.AllowMissing = False,
@@ -54,6 +56,7 @@ def restore(
 @state.command("set")
 def set_(
     dataset: options.Target = None,
+    *,
     ids: options.Ids = None,
     id_file: options.IdFile = None,
     masked: Annotated[
@@ -86,6 +89,7 @@ def set_(
 @state.command()
 def clear(
     dataset: options.Target = None,
+    *,
     ids: options.Ids = None,
     id_file: options.IdFile = None,
     allow_missing: options.AllowMissing = False,
@@ -102,6 +106,7 @@ def clear(
 @state.command()
 def get(
     dataset: options.Target = None,
+    *,
     ids: options.Ids = None,
     id_file: options.IdFile = None,
     allow_missing: options.AllowMissing = False,

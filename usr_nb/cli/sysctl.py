@@ -61,7 +61,7 @@ def filtered(fd: int = 2) -> Iterator[None]:
     saved = os.dup(fd)
     out, into = os.pipe()
     # A full pipe must drop lines rather than wait for a reader that comes later.
-    os.set_blocking(into, False)  # noqa: FBT003
+    os.set_blocking(into, False)
     os.dup2(into, fd)
     os.close(into)
     try:

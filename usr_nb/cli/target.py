@@ -75,7 +75,7 @@ def _picked(base: Path) -> roots.Place:
 
 
 def to_explore(target: str | None, root: Path | None) -> tuple[Path, str | None]:
-    """Return the root to explore and the dataset to begin with; without a target all are offered."""
+    """Return the root to explore and the dataset to begin with, if one is meant."""
     if target is None:
         base = roots.find_root(root)
         inside = roots.containing_dataset(Path.cwd(), base)

@@ -23,7 +23,8 @@ def info_sheet(found: Mapping[str, Any]) -> Sheet:
     facts: dict[str, Any] = {
         "dataset": found["name"],
         "path": found["path"],
-        "rows": f"{found['rows']:,} ({found['rows_live']:,} live, {found['rows_deleted']:,} deleted)",
+        "rows": f"{found['rows']:,} "
+        f"({found['rows_live']:,} live, {found['rows_deleted']:,} deleted)",
         "columns": f"{len(found['columns'])}: {', '.join(found['columns'])}",
         "base": f"{render.size_text(found['size_bytes'])}, updated {found['updated'] or 'never'}",
         "created": found["created_at"],
@@ -36,6 +37,17 @@ def info_sheet(found: Mapping[str, Any]) -> Sheet:
             f"{', '.join(o['columns'])}"
         )
     return Sheet(list(facts), [list(facts.values())], tall=True)
+
+
+def facts(found: Mapping[str, Any]) -> Sheet:
+    """Return a dict as one fact per line."""
+    values = [dict_text(v) if isinstance(v, Mapping) else v for v in found.values()]
+    return Sheet([k.replace("_", " ") for k in found], [values], tall=True)
+
+
+def dict_text(counts: Mapping[str, Any]) -> str:
+    """Return counts on one line."""
+    return ", ".join(f"{k} {render.cell(v)}" for k, v in counts.items()) or "none"
 
 
 def schema_fields(schema: pa.Schema) -> list[dict[str, Any]]:
@@ -126,4 +138,4 @@ def event_line(event: Mapping[str, Any]) -> str:
     shown = " ".join(f"{k}={render.cell(v)}" for k, v in metrics.items())
     actor = (event.get("actor") or {}).get("tool") or "?"
     at = str(event.get("timestamp_utc", "?"))[:19]
-    return f"{at}Z  {str(event.get('action', '?')):<18}  {actor}  {shown}".rstrip()
+    return f"{at}Z  {event.get('action', '?')!s:<18}  {actor}  {shown}".rstrip()

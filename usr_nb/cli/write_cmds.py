@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from usr_nb.cli import confirm, options, say, target
+from usr_nb.cli import confirm, options, render, say, target, views, words
 from usr_nb.cli.apps import built, new_app
-from usr_nb.dataset.files_view import ignored_columns
+from usr_nb.dataset.export import ExportFormat
+from usr_nb.overlay.attach import Aggregate
 
 app = new_app()
 
@@ -20,6 +22,7 @@ Key = Literal["id", "sequence", "sequence_norm", "sequence_ci"]
 @app.command()
 def init(
     dataset: options.New,
+    *,
     source: Annotated[str, typer.Option(help="Where the data come from.")] = "",
     notes: Annotated[str, typer.Option(help="Free text for meta.md.")] = "",
     root: options.Root = None,
@@ -63,20 +66,40 @@ def import_(
     strip_stop: Annotated[
         bool, typer.Option("--strip-stop", help="Take a trailing * off proteins.")
     ] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMESPACE",
+            help="Store all other columns as an overlay of it.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_values: Annotated[
+        bool, typer.Option("--keep-values", help="Rows once removed get their old values back.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do, and what is in the file.")
+    ] = False,
     root: options.Root = None,
+    fmt: options.Show = "auto",
 ) -> None:
     """Add sequences from a file.
 
-    All rows or none. Only essential columns are read; attach the others as overlays.
+    All rows or none. Only essential columns are read, unless --keep says where the others go.
     """
     ds = target.dataset(dataset, root)
-    say.place(ds)
     letters = alphabet or options.usual_alphabet(bio_type)
+    shared: Any = {"fmt": from_, "default_bio_type": bio_type, "default_alphabet": letters,
+                   "on_conflict": on_conflict, "strip_stop": strip_stop}  # fmt: skip
+    if dry_run:
+        report = asdict(ds.import_report(path, **shared))
+        return render.emit(fmt, report, views.facts(report))
+    say.place(ds)
     with say.working("importing"):
-        n = ds.import_file(path, fmt=from_, default_bio_type=bio_type, default_alphabet=letters,
-                           source=source, on_conflict=on_conflict, strip_stop=strip_stop)  # fmt: skip
-    say.ignored(ignored_columns(path, fmt=from_))
-    say.result(f"imported {say.count(n, 'row')}")
+        done = ds.import_file(path, source=source, keep=keep, keep_values=keep_values, **shared)
+    say.ignored(done.ignored_columns)
+    say.result(words.imported(done))
+    return None
 
 
 @app.command()
@@ -101,6 +124,17 @@ def attach(
         Literal["pyarrow", "duckdb"], typer.Option(help="duckdb: Parquet with --no-parse-json.")
     ] = "pyarrow",
     note: Annotated[str, typer.Option(help="A line for meta.md.")] = "",
+    match: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NS__COLUMN",
+            help="Match by a column with unique values instead.",
+            show_default=False,
+        ),
+    ] = None,
+    aggregate: Annotated[
+        Aggregate | None, typer.Option(help="Fold repeated keys.", show_default=False)
+    ] = None,
     root: options.Root = None,
 ) -> None:
     """Attach columns of a file as an overlay.
@@ -113,7 +147,7 @@ def attach(
         n = ds.attach(
             path, namespace, key=key, key_col=key_col, columns=options.split(columns),
             allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
-            backend=backend, note=note,
+            backend=backend, note=note, match=match, aggregate=aggregate,
         )  # fmt: skip
     say.result(f"attached {say.count(n, 'row')} to {namespace}")
 
@@ -121,6 +155,7 @@ def attach(
 @app.command()
 def materialize(
     dataset: options.Target = None,
+    *,
     yes: options.Yes = False,
     snapshot_before: Annotated[
         bool, typer.Option("--snapshot-before", help="Keep the prior base as a snapshot.")
@@ -153,31 +188,31 @@ def materialize(
             options.split(namespaces), not drop_overlays, archive_overlays, drop_deleted,
             snapshot_before=snapshot_before,
         )  # fmt: skip
-    say.result(confirm.materialized(done, ds.name))
+    say.result(words.materialized(done, ds.name))
 
 
 @app.command()
 def export(
     dataset: options.Target = None,
     *,
-    fmt: Annotated[Literal["csv", "jsonl", "parquet"], typer.Option("--fmt", help="The format.")],
+    fmt: Annotated[ExportFormat, typer.Option("--fmt", help="The format.")],
     out: Annotated[Path, typer.Option("--out", help="The file; it is replaced if it exists.")],
     columns: options.Columns = None,
     include_deleted: options.Deleted = False,
     root: options.Root = None,
 ) -> None:
-    """Write records to a csv, jsonl or parquet file."""
+    """Write records to a csv, jsonl, parquet or FASTA file."""
     ds = target.dataset(dataset, root)
     with say.working("exporting"):
         done = ds.export(fmt, out, options.split(columns), include_deleted)
-    if done.masked or done.failed:
-        say.note(f"of these, {done.masked:,} are masked and {done.failed:,} failed QC")
+    say.note(f"of these, {done.masked:,} masked and {done.failed:,} with qc_status fail")
     say.result(f"exported {say.count(done.rows, 'row')} to {done.path}")
 
 
 @app.command()
 def snapshot(
     dataset: options.Target = None,
+    *,
     name: Annotated[
         str | None, typer.Option(help="A word for the file's name.", show_default=False)
     ] = None,

@@ -36,9 +36,6 @@ _SECRET_WORDS: Final = frozenset(
 )  # fmt: skip
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]+")
 _ACTION = re.compile(r"[a-z][a-z0-9_.\-]{0,79}\Z")
-_FLAG_IN_TEXT = re.compile(
-    r"""((?<![\w-])--?[A-Za-z][A-Za-z0-9_.\-]*)(=|[ \t]+)(?!-)('[^']*'|"[^"]*"|\S+)"""
-)
 _FLAG = re.compile(r"--?([A-Za-z][A-Za-z0-9_.\-]*)(=.*)?\Z", re.DOTALL)
 
 
@@ -129,21 +126,6 @@ def redact_command(command: Iterable[str]) -> str:
     "usr x --token '***REDACTED***' 'a b'"
     """
     return shlex.join(_redact_flags([str(c) for c in command]))
-
-
-def redact_text(code: str) -> str:
-    """Return a command that a person wrote, layout kept, with the values of secret flags replaced.
-
-    Examples
-    --------
-    >>> redact_text("tool --token 'a b' --user me")
-    "tool --token ***REDACTED*** --user me"
-    """
-
-    def hide(m: re.Match[str]) -> str:
-        return f"{m[1]}{m[2]}{REDACTED}" if is_secret_key(m[1]) else m[0]
-
-    return _FLAG_IN_TEXT.sub(hide, code)
 
 
 def build_event(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -10,14 +10,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from usr_nb.contract.names import TOMBSTONE_NS
 from usr_nb.dataset.context import Change, Context, change
-from usr_nb.dataset.maintenance import forget_tombstones, snapshot_of_base, write_dropped_ids
+from usr_nb.dataset.dropping import drop_rows, values_lost
 from usr_nb.errors import ValidationError, did_you_mean
 from usr_nb.overlay.lookup import base_column, normal_keys
 from usr_nb.overlay.merge import Merged
-from usr_nb.storage.layout import RECORDS
-from usr_nb.storage.parquet import with_metadata, write_batches
 
 DedupeKey = Literal["id", "sequence", "sequence_norm", "sequence_ci"]
 Keep = Literal["keep-first", "keep-last"]
@@ -86,43 +83,18 @@ def dedupe(ctx: Context, *, key: DedupeKey, keep: Keep, dry_run: bool) -> Dedupe
 def _write(
     c: Change, merged: Merged, plan: DedupeResult, drop: npt.NDArray[np.bool_], key: str, keep: str
 ) -> DedupeResult:
-    snapshot = snapshot_of_base(c, auto=True)
-    schema = with_metadata(merged.base_schema, c.base_metadata())
-    with c.stage.file(RECORDS) as sink:
-        write_batches(sink, schema, _kept(merged, drop))
-    gone = _gone_ids(merged, drop)
-    listed = None
-    if len(gone):
-        listed = write_dropped_ids(c, gone, "dedupe")
-        forget_tombstones(c, gone)
+    dropped = drop_rows(c, merged, drop, why="dedupe")
     c.record(
         "dedupe",
         metrics={"rows": plan.rows_before - plan.rows_dropped, "rows_dropped": plan.rows_dropped,
                  "groups": plan.groups, "values_lost": sum(plan.values_lost.values())},
         title=f"removed {plan.rows_dropped:,} duplicates",
         command=["usr", "maintenance", "dedupe", c.ctx.name, "--key", key, "--keep", keep, "--yes"],
-        artifacts={"snapshot": snapshot, **({"dropped_ids": listed} if listed else {})},
+        artifacts=dropped.artifacts,
     )  # fmt: skip
-    return DedupeResult(
-        plan.rows_before, plan.rows_dropped, plan.groups, plan.examples, plan.values_lost,
-        listed, snapshot,
-    )  # fmt: skip
-
-
-def _kept(merged: Merged, drop: npt.NDArray[np.bool_]) -> Any:
-    start = 0
-    for batch in merged.base_batches(merged.base_schema.names):
-        gone = drop[start : start + batch.num_rows]
-        start += batch.num_rows
-        yield batch if not gone.any() else batch.filter(pa.array(~gone))
-
-
-def _gone_ids(merged: Merged, drop: npt.NDArray[np.bool_]) -> pa.ChunkedArray:
-    """Return dropped ids that no kept row has (rows that repeat an id leave it behind)."""
-    ids = merged.base_keys("id")
-    gone = pc.unique(ids.filter(pa.array(drop)))
-    kept = ids.filter(pa.array(~drop)).combine_chunks()
-    return pa.chunked_array([gone.filter(pc.invert(pc.is_in(gone, value_set=kept)))])
+    return replace(
+        plan, dropped_ids=dropped.dropped_ids, snapshot=dropped.snapshot, dry_run=False
+    )
 
 
 def _plan(merged: Merged, key: str, keep: str) -> tuple[DedupeResult, npt.NDArray[np.bool_]]:
@@ -154,7 +126,7 @@ def _plan(merged: Merged, key: str, keep: str) -> tuple[DedupeResult, npt.NDArra
                 "dropped": ids.take(pa.array(rows[drop[rows]])).to_pylist(),
             }
         )
-    lost = _values_lost(merged, drop) if drop.any() else {}
+    lost = values_lost(merged, drop) if drop.any() else {}
     result = DedupeResult(n, int(drop.sum()), len(groups), examples, lost, dry_run=True)
     return result, drop
 
@@ -176,24 +148,3 @@ def _group_names(merged: Merged, key: str) -> pa.ChunkedArray:
                 hint="Use key 'sequence'.",
             )
     return pc.binary_join_element_wise(kinds.column("bio_type"), normal_keys(column, key), "|")
-
-
-def _values_lost(merged: Merged, drop: npt.NDArray[np.bool_]) -> dict[str, int]:
-    """Count overlay values that only a dropped row shows, by namespace."""
-    lost: dict[str, int] = {}
-    rows = np.flatnonzero(drop)
-    kept_ids = merged.base_keys("id").filter(pa.array(~drop)).combine_chunks()
-    alone = pc.invert(pc.is_in(merged.base_keys("id").take(pa.array(rows)), value_set=kept_ids))
-    rows = rows[np.asarray(alone.to_numpy(), bool)]
-    for ns in merged.view.overlays:
-        infos = merged.parts(ns)
-        if ns == TOMBSTONE_NS or infos[0].key == "sequence_ci":
-            continue
-        columns = merged.overlay_columns(list(dict.fromkeys(c for i in infos for c in i.columns)))
-        cells = 0
-        for column in columns.values():
-            at = column.source[rows]
-            cells += int(pc.sum(column.values.take(pa.array(at[at >= 0])).is_valid()).as_py() or 0)
-        if cells:
-            lost[ns] = cells
-    return lost

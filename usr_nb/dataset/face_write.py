@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from usr_nb.contract.events import redact_text
 from usr_nb.contract.times import to_text, utc_now
 from usr_nb.dataset import maintenance, overlays, records
 from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
+from usr_nb.dataset.values import redact_text
 from usr_nb.overlay.attach import Aggregate
 from usr_nb.readers import open_rows
 from usr_nb.storage import eventlog, notes, slots

@@ -1,4 +1,4 @@
-"""Looking into files as they are, in a dataset or not: what ``head``, ``cols`` and ``cell`` show."""
+"""Looking into files as they are, inside a dataset or not: for ``head``, ``cols`` and ``cell``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from usr_nb.contract.essentials import REQUIRED_COLUMNS
 from usr_nb.contract.types import type_text
 from usr_nb.errors import PathNotFound, RecordNotFound, ValidationError
 from usr_nb.readers import open_rows
@@ -21,7 +20,7 @@ PathLike = str | os.PathLike[str]
 
 
 def preview(path: PathLike, *, n: int = 10, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return the first `n` rows of a file, without asking the contract's opinion of it.
+    r"""Return the first `n` rows of a file, without asking the contract's opinion of it.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ def preview(path: PathLike, *, n: int = 10, columns: Sequence[str] | None = None
     >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder) / "a.csv"
-    ...     _ = path.write_text("name,score\\nx,1\\ny,2\\n")
+    ...     _ = path.write_text("name,score\nx,1\ny,2\n")
     ...     preview(path, n=1).to_pylist()
     [{'name': 'x', 'score': '1'}]
     """
@@ -167,20 +166,3 @@ def dataset_folder(path: PathLike) -> Path | None:
         if (folder / RECORDS).is_file() and dataset_exists(Layout(folder)):
             return folder
     return None
-
-
-def ignored_columns(path: PathLike, *, fmt: str | None = None) -> list[str]:
-    """Return the columns of a file that an import does not read (IMP-1).
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = pathlib.Path(folder) / "a.csv"
-    ...     _ = path.write_text("sequence,name\\nACGT,x\\n")
-    ...     ignored_columns(path)
-    ['name']
-    """
-    with reading(os.fspath(path)):
-        names = open_rows(path, fmt=fmt).schema.names
-    return [n for n in names if n not in REQUIRED_COLUMNS]

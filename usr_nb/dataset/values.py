@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 
+from usr_nb.contract.events import REDACTED, is_secret_key
 from usr_nb.contract.times import to_text
+
+_FLAG_IN_TEXT = re.compile(
+    r"""((?<![\w-])--?[A-Za-z][A-Za-z0-9_.\-]*)(=|[ \t]+)(?!-)('[^']*'|"[^"]*"|\S+)"""
+)
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one return per kind of value
@@ -50,3 +56,18 @@ def json_text(value: Any, *, bare: bool = False) -> str | None:
     if bare and isinstance(ready, str):
         return ready
     return json.dumps(ready, ensure_ascii=False, allow_nan=False)
+
+
+def redact_text(code: str) -> str:
+    """Return a command that a person wrote, layout kept, with the values of secret flags replaced.
+
+    Examples
+    --------
+    >>> redact_text("tool --token 'a b' --user me")
+    'tool --token ***REDACTED*** --user me'
+    """
+
+    def hide(m: re.Match[str]) -> str:
+        return f"{m[1]}{m[2]}{REDACTED}" if is_secret_key(m[1]) else m[0]
+
+    return _FLAG_IN_TEXT.sub(hide, code)

@@ -43,6 +43,25 @@ def trim(text: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pc.replace_with_mask(whole, pa.array(mask), stripped)])
 
 
+def positions(keys: pa.ChunkedArray, values: pa.Array) -> Int:
+    """Return, for each key, the position of its first occurrence in `values`, or -1.
+
+    The smaller side is hashed: a small part against a large base need not hash the base.
+    """
+    if 4 * len(keys) >= len(values):
+        found = pc.index_in(keys, value_set=values)
+        return np.asarray(pc.fill_null(found, -1).to_numpy()).astype(np.int64)
+    encoded = keys.combine_chunks().dictionary_encode()
+    hits = pc.index_in(values, value_set=encoded.dictionary)
+    rows = np.flatnonzero(np.asarray(hits.is_valid().to_numpy(zero_copy_only=False), bool))
+    codes = np.asarray(hits.drop_null().to_numpy(zero_copy_only=False), np.int64)
+    at = np.full(len(encoded.dictionary), -1, np.int64)
+    # Written backwards, so that the first of equal values stays.
+    at[codes[::-1]] = rows[::-1]
+    indices = np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False))
+    return np.where(indices < 0, -1, at[indices]) if len(at) else np.full(len(keys), -1, np.int64)
+
+
 class KeySpace:
     """The keys of some base rows, each with a code; several rows may share one.
 
@@ -128,8 +147,7 @@ class Target:
         ValidationError
             If a key fits several base rows.
         """
-        found = pc.index_in(keys, value_set=self._values)
-        codes = np.asarray(pc.fill_null(found, -1).to_numpy()).astype(np.int64)
+        codes = positions(keys, self._values)
         if self._first is None or self._shared is None:
             return codes
         hit = codes >= 0

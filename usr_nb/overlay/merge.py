@@ -367,13 +367,19 @@ def merge_parts(
     wins = {n: np.full(space.size, -1, np.int64) for n in types}
     values: dict[str, list[pa.ChunkedArray]] = {n: [] for n in types}
     sizes = dict.fromkeys(types, 0)
-    for info in infos:
-        held = [n for n in types if n in info.columns]
-        if not held:
-            continue
+    speaking = [(i, held) for i in infos if (held := [n for n in types if n in i.columns])]
+    tables = []
+    for info, held in speaking:
         with view.open(info.file) as opened, reading(info.file.path):
-            table = opened.read(columns=[info.key, *held])
-        codes = space.codes(normal_keys(table.column(info.key), info.key))
+            tables.append(opened.read(columns=[info.key, *held]))
+    # All keys at once: each look-up hashes one side, and the base may be long.
+    keys = [c for (i, _), t in zip(speaking, tables, strict=True)
+            for c in normal_keys(t.column(i.key), i.key).chunks]  # fmt: skip
+    all_codes = space.codes(pa.chunked_array(keys, pa.string()))
+    start = 0
+    for (info, held), table in zip(speaking, tables, strict=True):
+        codes = all_codes[start : start + table.num_rows]
+        start += table.num_rows
         for n in held:
             spoken = codes >= 0
             silent = info.unspoken(n)
