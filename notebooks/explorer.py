@@ -63,6 +63,7 @@ with app.setup:
       .usr-x { display: flex; flex-direction: column; gap: 0.7rem; }
       .usr-x h2 { margin: 0; font-size: 1.4rem; }
       .usr-bar { display: flex; flex-wrap: wrap; gap: 0.7rem 1.4rem; align-items: flex-end; }
+      .usr-bar:has(> .usr-gc) { align-items: center; }
       .usr-bar > div { flex: 0 1 auto; min-width: 0; }
       .usr-bar > .usr-dataset { flex: 0 1 20rem; }
       .usr-bar > .usr-number { flex: 0 1 20rem; }
@@ -70,8 +71,7 @@ with app.setup:
       .usr-bar > .usr-column { flex: 0 1 13rem; }
       .usr-bar > .usr-kind { flex: 0 0 9rem; }
       .usr-bar > .usr-path, .usr-bar > .usr-search { flex: 1 1 19rem; }
-      .usr-bar > .usr-length, .usr-bar > .usr-gc { flex: 1 1 14rem; max-width: 26rem; }
-      .usr-bar > .usr-strands, .usr-bar > .usr-log, .usr-bar > .usr-of { padding-bottom: 0.3rem; }
+      .usr-bar > .usr-log, .usr-bar > .usr-of { padding-bottom: 0.3rem; }
       .usr-charts { display: grid; gap: 1.4rem 1.8rem;
                     grid-template-columns: repeat(auto-fit, minmax(min(18.5rem, 100%), 1fr)); }
       .usr-charts > div { min-width: 0; min-height: 16.5rem; }
@@ -216,9 +216,7 @@ def _(gc_percent, has_sequence, lengths, table):
 
     length_range, gc_range = _extent(lengths), _extent(gc_percent)
     length_ui, gc_ui = (
-        mo.ui.range_slider(
-            *_range, 1, value=_range, label=_label, show_value=True, debounce=True, full_width=True
-        )
+        mo.ui.range_slider(*_range, 1, value=_range, label=_label, show_value=True, debounce=True)
         for _range, _label in ((length_range, "Length (nt)"), (gc_range, "GC (%)"))
     )
     return (
@@ -238,7 +236,8 @@ def _(column_ui, gc_ui, has_sequence, kind_ui, length_ui, search_ui, strands_ui)
     _strands = strands_ui if kind_ui.value == "iupac" else None
     _ranges = {"length": length_ui, "gc": gc_ui} if has_sequence else {}
     mo.Html(
-        bar(search=search_ui, column=column_ui, kind=kind_ui, strands=_strands) + bar(**_ranges)
+        f'<div class="usr-x">{bar(search=search_ui, column=column_ui, kind=kind_ui)}'
+        f"{bar(strands=_strands, **_ranges)}</div>"
     )
     return
 
@@ -326,7 +325,7 @@ def _(gc_percent, has_sequence, lengths, log_ui, mask, number_ui, table):
         charts["number"] = histogram_chart(
             histogram(numbers(table, number_ui.value), mask, whole=_integer),
             title=number_ui.value,
-            axis=number_ui.value,
+            axis="",
             digits=None if _integer else 3,
             log_counts=_log,
         )

@@ -44,7 +44,7 @@ def histogram_chart(
     counts : Histogram
         From :func:`usr_nb.analysis.summary.histogram`.
     title, axis : str
-        What is shown, and the axis title with its unit.
+        What is shown, and the axis title with its unit; "" for none.
     digits : int, optional
         Decimals of the bin edges in tooltips; None for whole numbers, where a bin is told by its
         first and last one.
@@ -78,10 +78,10 @@ def histogram_chart(
         )
     ]  # fmt: skip
     base = _chart(values).encode(
-        x=alt.X("start:Q", bin="binned", title=axis).scale(zero=False, nice=False),
+        x=alt.X("start:Q", bin="binned", title=axis or None).scale(zero=False, nice=False),
         x2="end:Q",
         tooltip=[
-            alt.Tooltip("bin:N", title=axis),
+            alt.Tooltip("bin:N", title=axis or title),
             alt.Tooltip("matching:Q", title="Matching rows", format=","),
             alt.Tooltip("rows:Q", title="Rows of the sample", format=","),
         ],
@@ -113,7 +113,7 @@ def _rows_axis(field: str, *, log: bool) -> Any:
 
 
 def grid_chart(cells: Sequence[Cell], *, title: str, x: str, y: str) -> alt.LayerChart:
-    """Draw pairs of values as circles, whose area is the number of rows in the bin.
+    """Draw pairs of values as circles, whose area tells how many rows are in the bin.
 
     Parameters
     ----------
@@ -139,7 +139,8 @@ def grid_chart(cells: Sequence[Cell], *, title: str, x: str, y: str) -> alt.Laye
         for c in cells
     ]  # fmt: skip
     top = max((c.rows for c in cells), default=1)
-    size = alt.Scale(domain=[0, top], range=[0, 320])
+    # One row must be seen beside thousands, so the area follows the logarithm.
+    size = alt.Scale(type="log", domain=[1, max(top, 2)], range=[12, 280])
     base = _chart(values).encode(
         x=alt.X("x:Q", title=x).scale(zero=False, padding=12),
         y=alt.Y("y:Q", title=y).scale(zero=False, padding=12),
@@ -158,7 +159,7 @@ def grid_chart(cells: Sequence[Cell], *, title: str, x: str, y: str) -> alt.Laye
         .mark_circle(color=MATCH_COLOR, opacity=0.9)
         .encode(size=alt.Size("matching:Q", scale=size, legend=None)),
     )
-    return _finish(chart, title, "Circle area: rows")
+    return _finish(chart, title, "Circle area: rows, on a log scale")
 
 
 def nulls_chart(nulls: Sequence[Nulls], *, title: str = "Nulls") -> alt.LayerChart | None:
@@ -228,5 +229,6 @@ def _finish(chart: Any, title: str, note: object) -> alt.LayerChart:
         chart.properties(title=heading, width="container", height=HEIGHT, usermeta=_EMBED)
         .configure(background="transparent")
         .configure_view(stroke=None)
+        .configure_axis(gridOpacity=0.3)
     )
     return finished

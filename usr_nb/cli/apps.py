@@ -6,6 +6,8 @@ from typing import Any
 
 import typer
 
+from usr_nb.cli.quick import quicken
+
 
 def new_app(help: str | None = None) -> typer.Typer:
     """Return an empty app or group in the house's style: plain help, errors left to ``main``."""
@@ -17,4 +19,4 @@ def new_app(help: str | None = None) -> typer.Typer:
 
 def built(app: typer.Typer) -> dict[str, Any]:
     """Return the commands of an app by name."""
-    return dict(typer.main.get_group(app).commands)
+    return dict(quicken(typer.main.get_group(app)).commands)

@@ -17,9 +17,11 @@ def ls(root: options.Root = None, fmt: options.Show = "auto") -> None:
     base = find_root(root)
     found = list_summaries(base)
     rows = [[d[c] for c in COLUMNS] for d in found]
+    names = COLUMNS
     if render.resolved(fmt) != "csv":
-        rows = [[*r[:3], render.size_text(r[3]), (r[4] or "")[:19] or None] for r in rows]
-    render.emit(fmt, found, render.Sheet(COLUMNS, rows))
+        names = ("dataset", "rows", "cols", "size", "updated")
+        rows = [[*r[:3], render.size_text(r[3]), render.to_second(r[4])] for r in rows]
+    render.emit(fmt, found, render.Sheet(names, rows))
     if not found:
         say.note(f"No dataset below {base}. Create one with `usr init <namespace>/<name>`.")
 

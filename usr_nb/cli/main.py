@@ -14,12 +14,13 @@ import typer
 from usr_nb._version import __version__
 from usr_nb.cli import say
 from usr_nb.cli.commands import ClosedPipe, LazyGroup
+from usr_nb.cli.quick import quicken
 from usr_nb.errors import SequencesError
 
-EPILOG = (
-    "Exit codes: 0 done; 1 dataset not found; 2 usage or any error; 3 exists already; "
-    "4 path or record not found; 130 aborted. Completion: usr --install-completion."
-)
+EPILOG = """Exit codes: 0 done; 1 dataset not found; 2 usage or any error; 3 exists already;
+4 path or record not found; 130 aborted.
+
+Completion in this shell: usr --install-completion"""
 
 app = typer.Typer(
     cls=LazyGroup,
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        command: Any = typer.main.get_command(app)
+        command = quicken(typer.main.get_command(app))
         code = command.main(args=argv, prog_name="usr", standalone_mode=False)
     except SequencesError as error:
         return say.failure(error)

@@ -8,9 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rich import box
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from usr_nb.cli import render, say
@@ -98,19 +97,29 @@ def show(sheet: Sheet) -> None:
         [_short_id(n, render.cell(v)) for n, v in zip(names, row, strict=True)]
         for row in sheet.rows
     ]
-    natural = [max([len(n), *(len(r[i]) for r in cells)]) for i, n in enumerate(names)]
+    natural = [max([cell_len(n), *(cell_len(r[i]) for r in cells)]) for i, n in enumerate(names)]
     spare = [names.index(n) for n in sheet.drop_first or () if n in names]
     chosen = fit(natural, out.width, spare, keep_all=sheet.drop_first is None)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP, 0, 0))
-    for i, width in zip(chosen.columns, chosen.widths, strict=True):
-        table.add_column(
-            Text(names[i], no_wrap=True, overflow="ellipsis"), width=width, no_wrap=True,
-            overflow="ellipsis", justify="right" if _numeric(sheet.rows, i) else "left",
-        )  # fmt: skip
+    right = [_numeric(sheet.rows, i) for i in chosen.columns]
+    heads = _line([names[i] for i in chosen.columns], chosen.widths, right)
+    out.print(Text(heads, style="bold"), no_wrap=True, crop=False)
+    out.print(Text("─" * cell_len(heads), style="dim"), no_wrap=True, crop=False)
     for row in cells:
-        table.add_row(*(Text(row[i]) for i in chosen.columns))
-    out.print(table)
+        line = _line([row[i] for i in chosen.columns], chosen.widths, right)
+        out.print(Text(line), no_wrap=True, crop=False)
     notices(sheet, names, natural, chosen)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    """Return one line of a table; what is too long ends in an ellipsis."""
+    out = []
+    for text, width, to_right in zip(cells, widths, right, strict=True):
+        room = width - cell_len(text)
+        if room < 0:
+            out.append(set_cell_size(text, width - 1) + "…")
+        else:
+            out.append(" " * room + text if to_right else text + " " * room)
+    return (" " * _GAP).join(out)
 
 
 def notices(sheet: Sheet, names: Sequence[str], natural: Sequence[int], chosen: Fit) -> None:

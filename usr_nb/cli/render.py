@@ -117,6 +117,17 @@ def stamp(value: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}Z"
 
 
+def to_second(text: str | None) -> str | None:
+    """Return a text timestamp without its fraction of a second.
+
+    Examples
+    --------
+    >>> to_second("2026-01-02T03:04:05.000006Z")
+    '2026-01-02T03:04:05Z'
+    """
+    return f"{text[:19]}Z" if text else None
+
+
 def cell(value: Any, *, shorten: bool = True) -> str:
     """Return a value as text for people; `shorten` allows less than a whole string.
 

@@ -26,8 +26,8 @@ def info_sheet(found: Mapping[str, Any]) -> Sheet:
         "rows": f"{found['rows']:,} "
         f"({found['rows_live']:,} live, {found['rows_deleted']:,} deleted)",
         "columns": f"{len(found['columns'])}: {', '.join(found['columns'])}",
-        "base": f"{render.size_text(found['size_bytes'])}, updated {found['updated'] or 'never'}",
-        "created": found["created_at"],
+        "base": f"{render.size_text(found['size_bytes'])}, updated {render.to_second(found['updated'])}",
+        "created": render.to_second(found["created_at"]),
         "registry": found["registry_hash"],
     }
     for o in found["overlays"]:

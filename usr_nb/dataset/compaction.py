@@ -10,10 +10,8 @@ from usr_nb.dataset.context import Change, Context, change
 from usr_nb.errors import NamespaceError, did_you_mean, join_hints
 from usr_nb.overlay.compact import fold
 from usr_nb.overlay.merge import Merged
-from usr_nb.overlay.parts import part_file_name, part_metadata
 from usr_nb.storage import door
-from usr_nb.storage.layout import archived_path, overlay_file, overlay_folder
-from usr_nb.storage.parquet import with_metadata, write_batches
+from usr_nb.storage.layout import archived_path
 
 
 @dataclass(frozen=True)
@@ -57,32 +55,26 @@ def compact_overlay(ctx: Context, namespace: str, *, single_file: bool) -> Compa
         folded = fold(merged, namespace, infos)
         # The smallest time of its inputs: a part that lands meanwhile wins over it.
         oldest = infos[0].created_at
-        metadata = part_metadata(
-            namespace=namespace,
-            key=folded.key,
-            created_at=oldest,
-            registry=c.registry,
-            operation_id=c.stage.operation_id,
-            unspoken=folded.unspoken,
-        )
-        path = (
-            overlay_file(namespace)
-            if single_file
-            else f"{overlay_folder(namespace)}/{part_file_name(oldest)}"
-        )
         stamp = to_snapshot_stamp(parse(c.stage.at))
         archived = []
         for info in infos:
             to = archived_path(namespace, stamp, info.file.name)
             archived.append(to)
-            if info.file.path == path:
+            if info.file.is_single and single_file:
                 # This name gets other content, so its old content is kept as a copy.
                 with c.stage.file(to) as sink:
                     door.copy_into(sink, info.file.at)
             else:
                 c.stage.retire(info.file.path, to=to)
-        with c.stage.file(path) as sink:
-            write_batches(sink, with_metadata(folded.table.schema, metadata), [folded.table])
+        path = c.stage_overlay(
+            namespace,
+            key=folded.key,
+            created_at=oldest,
+            schema=folded.table.schema,
+            batches=[folded.table],
+            single_file=single_file,
+            unspoken=folded.unspoken,
+        )
         c.record(
             "compact_overlay",
             metrics={"files_before": len(infos), "rows": folded.table.num_rows},

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from usr_nb._version import __version__
@@ -19,10 +23,16 @@ from usr_nb.contract.registry import Registry
 from usr_nb.contract.times import to_text, utc_now
 from usr_nb.errors import DatasetNotFound, SequencesError, StorageError
 from usr_nb.overlay.merge import Merged
-from usr_nb.overlay.parts import link_part
+from usr_nb.overlay.parts import link_part, part_file_name, part_metadata
 from usr_nb.storage import door, eventlog, notes, registryfile, slots
-from usr_nb.storage.layout import RECORDS, Layout, frozen_registry
-from usr_nb.storage.parquet import file_metadata, open_parquet, rewrite_footer
+from usr_nb.storage.layout import RECORDS, Layout, frozen_registry, overlay_file, overlay_folder
+from usr_nb.storage.parquet import (
+    file_metadata,
+    open_parquet,
+    rewrite_footer,
+    with_metadata,
+    write_batches,
+)
 from usr_nb.storage.roots import Place, not_found
 from usr_nb.storage.view import View, open_view
 
@@ -162,6 +172,32 @@ class Change:
         meta = file_metadata(self.view.base)
         meta[META_REGISTRY_HASH] = self.registry.hash.encode()
         return meta
+
+    def stage_overlay(
+        self,
+        namespace: str,
+        *,
+        key: str,
+        created_at: datetime,
+        schema: pa.Schema,
+        batches: Iterable[pa.RecordBatch | pa.Table],
+        single_file: bool = False,
+        unspoken: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+    ) -> str:
+        """Stage one overlay file, a part by default; returns its path in the dataset."""
+        metadata = part_metadata(
+            namespace=namespace,
+            key=key,
+            created_at=created_at,
+            registry=self.registry,
+            operation_id=self.stage.operation_id,
+            unspoken=unspoken,
+        )
+        part = f"{overlay_folder(namespace)}/{part_file_name(created_at)}"
+        path = overlay_file(namespace) if single_file else part
+        with self.stage.file(path) as sink:
+            write_batches(sink, with_metadata(schema, metadata), batches)
+        return path
 
     def record(
         self,

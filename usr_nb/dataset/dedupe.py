@@ -74,14 +74,20 @@ def dedupe(ctx: Context, *, key: DedupeKey, keep: Keep, dry_run: bool) -> Dedupe
         plan, drop = _plan(merged, key, keep)
         if plan.rows_dropped == 0:
             return DedupeResult(plan.rows_before, 0, 0)
-        return _write(c, merged, plan, drop, key, keep)
+        return _write(c, merged, plan, drop, key=key, keep=keep)
 
     args = {"key": key, "keep": keep}
     return change(ctx, "dedupe", build, args=args)
 
 
 def _write(
-    c: Change, merged: Merged, plan: DedupeResult, drop: npt.NDArray[np.bool_], key: str, keep: str
+    c: Change,
+    merged: Merged,
+    plan: DedupeResult,
+    drop: npt.NDArray[np.bool_],
+    *,
+    key: str,
+    keep: str,
 ) -> DedupeResult:
     dropped = drop_rows(c, merged, drop, why="dedupe")
     c.record(
@@ -92,9 +98,7 @@ def _write(
         command=["usr", "maintenance", "dedupe", c.ctx.name, "--key", key, "--keep", keep, "--yes"],
         artifacts=dropped.artifacts,
     )  # fmt: skip
-    return replace(
-        plan, dropped_ids=dropped.dropped_ids, snapshot=dropped.snapshot, dry_run=False
-    )
+    return replace(plan, dropped_ids=dropped.dropped_ids, snapshot=dropped.snapshot, dry_run=False)
 
 
 def _plan(merged: Merged, key: str, keep: str) -> tuple[DedupeResult, npt.NDArray[np.bool_]]:

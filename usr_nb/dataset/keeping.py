@@ -24,10 +24,8 @@ from usr_nb.dataset.registration import register_namespace
 from usr_nb.errors import SchemaError
 from usr_nb.overlay.cast import cast_column
 from usr_nb.overlay.merge import Merged
-from usr_nb.overlay.parts import new_part_time, part_file_name, part_metadata
+from usr_nb.overlay.parts import new_part_time
 from usr_nb.readers import Rows
-from usr_nb.storage.layout import overlay_folder
-from usr_nb.storage.parquet import with_metadata, write_batches
 
 PREFIX: Final = "keep:"
 FASTA_COLUMNS: Final = ("name", "description", "header")
@@ -135,21 +133,12 @@ class Keeper:
         at = new_part_time(infos)
         if self.namespace in newer_than:
             at = next_created_at(utc_now(), max(at, newer_than[self.namespace]))
-        metadata = part_metadata(
-            namespace=self.namespace,
-            key="id",
-            created_at=at,
-            registry=c.registry,
-            operation_id=c.stage.operation_id,
-        )
         schema = pa.schema(
             [pa.field("id", pa.string())]
             + [pa.field(col.name, col.arrow_type) for col in self.all_columns]
         )
-        path = f"{overlay_folder(self.namespace)}/{part_file_name(at)}"
-        with c.stage.file(path) as sink:
-            tables = self._tables(incoming, keep, schema)
-            write_batches(sink, with_metadata(schema, metadata), tables)
+        tables = self._tables(incoming, keep, schema)
+        c.stage_overlay(self.namespace, key="id", created_at=at, schema=schema, batches=tables)
 
     def _tables(
         self, incoming: Incoming, keep: npt.NDArray[np.bool_], schema: pa.Schema

@@ -17,14 +17,13 @@ from usr_nb.dataset.records import current_file
 from usr_nb.errors import NamespaceError, ValidationError, did_you_mean, join_hints
 from usr_nb.overlay.lookup import KeySpace
 from usr_nb.overlay.merge import Merged
-from usr_nb.overlay.parts import new_part_time, part_metadata, parts_of
+from usr_nb.overlay.parts import new_part_time, parts_of
 from usr_nb.storage import door
 from usr_nb.storage.layout import (
     ARTIFACTS,
     RECORDS,
     SNAPSHOTS,
     archived_path,
-    overlay_file,
 )
 from usr_nb.storage.parquet import with_metadata, write_batches
 
@@ -189,15 +188,14 @@ def forget_tombstones(c: Change, gone: pa.ChunkedArray) -> None:
             c.stage.retire(file.path)
     if left.num_rows == 0:
         return
-    metadata = part_metadata(
-        namespace=TOMBSTONE_NS,
+    c.stage_overlay(
+        TOMBSTONE_NS,
         key="id",
         created_at=new_part_time(parts_of(c.view, TOMBSTONE_NS)),
-        registry=c.registry,
-        operation_id=c.stage.operation_id,
+        schema=left.schema,
+        batches=[left],
+        single_file=True,
     )
-    with c.stage.file(overlay_file(TOMBSTONE_NS)) as sink:
-        write_batches(sink, with_metadata(left.schema, metadata), [left])
 
 
 # Snapshots ------------------------------------------------------------------------------------

@@ -22,9 +22,9 @@ from usr_nb.errors import DuplicateIDError, NamespaceError, SchemaError, Validat
 from usr_nb.overlay.cast import cast_column
 from usr_nb.overlay.lookup import base_column, normal_keys
 from usr_nb.overlay.merge import Merged
-from usr_nb.overlay.parts import new_part_time, part_file_name, part_metadata
+from usr_nb.overlay.parts import new_part_time
 from usr_nb.storage import roots
-from usr_nb.storage.layout import RECORDS, overlay_folder
+from usr_nb.storage.layout import RECORDS
 from usr_nb.storage.parquet import with_metadata, write_batches
 
 IfDuplicate = Literal["error", "skip", "prefer-src", "prefer-dest"]
@@ -441,18 +441,15 @@ def _write_part(c: Change, plan: Plan, ns: str, patch: Patch | None) -> int:
             silent[n].append(~changed)
     normal = normal_keys(pa.chunked_array(keys, pa.string()), key)
     arrays = {key: normal, **{n: pa.chunked_array(cells[n]) for n in names}}
-    at_time = new_part_time(infos)
-    metadata = part_metadata(
-        namespace=ns,
+    table = pa.table(arrays)
+    c.stage_overlay(
+        ns,
         key=key,
-        created_at=at_time,
-        registry=c.registry,
-        operation_id=c.stage.operation_id,
+        created_at=new_part_time(infos),
+        schema=table.schema,
+        batches=[table],
         unspoken={n: np.concatenate(silent[n]) for n in names},
     )
-    table = pa.table(arrays)
-    with c.stage.file(f"{overlay_folder(ns)}/{part_file_name(at_time)}") as sink:
-        write_batches(sink, with_metadata(table.schema, metadata), [table])
     return int(table.num_rows)
 
 

@@ -15,9 +15,7 @@ from usr_nb.dataset.context import Actor, Change, Context, change
 from usr_nb.dataset.ids import Found, find
 from usr_nb.overlay.lookup import KeySpace
 from usr_nb.overlay.merge import Merged, merge_parts, union_keys
-from usr_nb.overlay.parts import new_part_time, part_metadata, parts_of
-from usr_nb.storage.layout import overlay_file
-from usr_nb.storage.parquet import with_metadata, write_batches
+from usr_nb.overlay.parts import new_part_time, parts_of
 from usr_nb.storage.view import View
 
 
@@ -140,15 +138,14 @@ def replace_file(c: Change, namespace: str, before: pa.Table, changed: pa.Table)
     touched = KeySpace(pa.chunked_array([changed.column("id").combine_chunks()]), unique=True)
     kept = before.filter(pa.array(touched.codes(before.column("id")) < 0))
     table = pa.concat_tables([kept, changed])
-    metadata = part_metadata(
-        namespace=namespace,
+    c.stage_overlay(
+        namespace,
         key="id",
         created_at=new_part_time(parts_of(c.view, namespace)),
-        registry=c.registry,
-        operation_id=c.stage.operation_id,
+        schema=table.schema,
+        batches=[table],
+        single_file=True,
     )
-    with c.stage.file(overlay_file(namespace)) as sink:
-        write_batches(sink, with_metadata(table.schema, metadata), [table])
 
 
 # State -------------------------------------------------------------------------------------------

@@ -17,9 +17,7 @@ from usr_nb.dataset.records import current_file, replace_file
 from usr_nb.dataset.spill import Spill
 from usr_nb.overlay.lookup import base_column, normal_keys
 from usr_nb.overlay.merge import Merged, union_keys
-from usr_nb.overlay.parts import new_part_time, part_file_name, part_metadata
-from usr_nb.storage.layout import overlay_folder
-from usr_nb.storage.parquet import with_metadata, write_batches
+from usr_nb.overlay.parts import new_part_time
 
 
 def silence_revived(
@@ -73,15 +71,7 @@ def _silence(c: Change, merged: Merged, ns: str, revived: pa.Table) -> datetime 
     columns = list(dict.fromkeys(name for i in infos for name in i.columns))
     table = pa.table({key: keys, **{n: pa.nulls(len(keys), merged.field(n).type) for n in columns}})
     at = new_part_time(infos)
-    metadata = part_metadata(
-        namespace=ns,
-        key=key,
-        created_at=at,
-        registry=c.registry,
-        operation_id=c.stage.operation_id,
-    )
-    with c.stage.file(f"{overlay_folder(ns)}/{part_file_name(at)}") as sink:
-        write_batches(sink, with_metadata(table.schema, metadata), [table])
+    c.stage_overlay(ns, key=key, created_at=at, schema=table.schema, batches=[table])
     return at
 
 
