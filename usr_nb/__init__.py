@@ -66,81 +66,66 @@ __all__ = [*_NAMES, "__version__"]  # noqa: PLE0604 - every entry is a str
 if TYPE_CHECKING:
     from usr_nb.contract.essentials import (
         ARROW_SCHEMA as ARROW_SCHEMA,
-    )
-    from usr_nb.contract.essentials import (
         ID_HASH_SPEC as ID_HASH_SPEC,
-    )
-    from usr_nb.contract.essentials import (
         REQUIRED_COLUMNS as REQUIRED_COLUMNS,
-    )
-    from usr_nb.contract.essentials import (
         SCHEMA_VERSION as SCHEMA_VERSION,
-    )
-    from usr_nb.contract.essentials import (
         compute_id as compute_id,
-    )
-    from usr_nb.contract.essentials import (
         normalize_sequence as normalize_sequence,
-    )
-    from usr_nb.contract.essentials import (
         validate_alphabet as validate_alphabet,
-    )
-    from usr_nb.contract.essentials import (
         validate_bio_type as validate_bio_type,
     )
     from usr_nb.contract.events import (
         USR_EVENT_VERSION as USR_EVENT_VERSION,
-    )
-    from usr_nb.contract.events import (
         Fingerprint as Fingerprint,
     )
-    from usr_nb.contract.registry import parse_columns_spec as parse_columns_spec
-    from usr_nb.dataset.core import Dataset as Dataset
+    from usr_nb.contract.registry import (
+        parse_columns_spec as parse_columns_spec,
+    )
+    from usr_nb.dataset.core import (
+        Dataset as Dataset,
+    )
     from usr_nb.dataset.info import (
         DatasetInfo as DatasetInfo,
-    )
-    from usr_nb.dataset.info import (
         Manifest as Manifest,
-    )
-    from usr_nb.dataset.info import (
         OverlayInfo as OverlayInfo,
     )
-    from usr_nb.dataset.ingest import AddSequencesResult as AddSequencesResult
-    from usr_nb.dataset.merging import merge_datasets
+    from usr_nb.dataset.ingest import (
+        AddSequencesResult as AddSequencesResult,
+    )
     from usr_nb.dataset.listing import (
         list_datasets as list_datasets,
-    )
-    from usr_nb.dataset.merging import merge_datasets
-    from usr_nb.dataset.listing import (
         load_registry as load_registry,
+    )
+    from usr_nb.dataset.merging import (
+        merge_datasets as merge_datasets,
     )
     from usr_nb.dataset.registration import (
         init_root as init_root,
-    )
-    from usr_nb.dataset.registration import (
         register_namespace as register_namespace,
     )
-    from usr_nb.errors import AlphabetError as AlphabetError
-    from usr_nb.errors import AlreadyExists as AlreadyExists
-    from usr_nb.errors import ConcurrentWriteError as ConcurrentWriteError
-    from usr_nb.errors import ConflictError as ConflictError
-    from usr_nb.errors import DatasetNotFound as DatasetNotFound
-    from usr_nb.errors import DuplicateIDError as DuplicateIDError
-    from usr_nb.errors import LockTimeout as LockTimeout
-    from usr_nb.errors import NamespaceError as NamespaceError
-    from usr_nb.errors import PathNotFound as PathNotFound
-    from usr_nb.errors import RecordNotFound as RecordNotFound
-    from usr_nb.errors import RemoteConfigError as RemoteConfigError
-    from usr_nb.errors import RemoteUnavailableError as RemoteUnavailableError
-    from usr_nb.errors import SchemaError as SchemaError
-    from usr_nb.errors import SequencesError as SequencesError
-    from usr_nb.errors import StalePlanError as StalePlanError
-    from usr_nb.errors import StorageError as StorageError
-    from usr_nb.errors import TransferError as TransferError
-    from usr_nb.errors import UserAbort as UserAbort
-    from usr_nb.errors import ValidationError as ValidationError
-    from usr_nb.errors import VerificationError as VerificationError
-    from usr_nb.errors import ViewExpired as ViewExpired
+    from usr_nb.errors import (
+        AlphabetError as AlphabetError,
+        AlreadyExists as AlreadyExists,
+        ConcurrentWriteError as ConcurrentWriteError,
+        ConflictError as ConflictError,
+        DatasetNotFound as DatasetNotFound,
+        DuplicateIDError as DuplicateIDError,
+        LockTimeout as LockTimeout,
+        NamespaceError as NamespaceError,
+        PathNotFound as PathNotFound,
+        RecordNotFound as RecordNotFound,
+        RemoteConfigError as RemoteConfigError,
+        RemoteUnavailableError as RemoteUnavailableError,
+        SchemaError as SchemaError,
+        SequencesError as SequencesError,
+        StalePlanError as StalePlanError,
+        StorageError as StorageError,
+        TransferError as TransferError,
+        UserAbort as UserAbort,
+        ValidationError as ValidationError,
+        VerificationError as VerificationError,
+        ViewExpired as ViewExpired,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -28,8 +28,9 @@ HOSTILE_IDS = [
     "", "/", "a/", "/a", "a//b", "a/b/c", ".", "..", "../..", "a/..", "../a", "./a", "a/./b",
     "/etc/passwd", "-rf", "a/-x", "_archive/x/y", "_x", ".hidden", "a/.b",
     "a*", "a?", "a[b]", "{a,b}", "a b", " a", "a ", "a'b", 'a"b', "a`b", "a$b", "a;b", "a|b", "a&b",
-    "a\nb", "a\n", "\na", "a\tb", "a\rb", "a\0b", "a\0", "a\\b", "C:\\x", "~", "~/x", "a:b", "a%2fb",
-    "\u0430bc", "\uff41bc", "ab\u200b", "ab\u202e", "é", "\uff11", "a\uff0fb", "a\u2215b", "a\u2024b", "\u017fos",
+    "a\nb", "a\n", "\na", "a\tb", "a\rb", "a\0b", "a\0", "a\\b", "C:\\x", "~", "~/x", "a:b",
+    "a%2fb", "\u0430bc", "\uff41bc", "ab\u200b", "ab\u202e", "é", "\uff11",
+    "a\uff0fb", "a\u2215b", "a\u2024b", "\u017fos",
     "x" * 300,
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from usr_nb.contract.registry import (
@@ -59,6 +59,7 @@ def test_REG_2_the_first_registration_brings_usr_state():
     assert made["usr_state"] == STATE_ENTRY
 
 
+@settings(max_examples=40)
 @given(registries())
 def test_REG_2_text_and_back(registry):
     if len(registry):
@@ -67,6 +68,7 @@ def test_REG_2_text_and_back(registry):
         assert again.hash == registry.hash
 
 
+@settings(max_examples=40)
 @given(registries())
 def test_REG_3_hash_is_sha256_of_sorted_safe_dump(registry):
     plain = {

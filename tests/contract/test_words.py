@@ -117,7 +117,8 @@ def test_STA_3_at_least_one_field(values):
 # Motifs, against matching base by base ------------------------------------------------------------
 
 SETS = {"A": "A", "C": "C", "G": "G", "T": "T", "R": "AG", "Y": "CT", "S": "GC", "W": "AT",
-        "K": "GT",         "M": "AC", "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": "ACGTN"}  # fmt: skip
+        "K": "GT", "M": "AC",
+        "B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": "ACGTN"}  # fmt: skip
 PAIRS = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}
 
 

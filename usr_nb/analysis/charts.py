@@ -124,16 +124,17 @@ def grid_chart(cells: Sequence[Cell], *, title: str, x: str, y: str) -> alt.Laye
 
     Examples
     --------
-    >>> chart = grid_chart([Cell(60, 62, 50, 52, 9, 4)], title="GC", x="Length (nt)", y="GC (%)")
+    >>> cell = Cell(x0=60, x1=62, y0=50, y1=55, x=60.5, y=51, rows=9, matching=4)
+    >>> chart = grid_chart([cell], title="GC against length", x="Length (nt)", y="GC (%)")
     >>> [data] = chart.to_dict()["datasets"].values()
-    >>> data[0]["x"], data[0]["y"]
-    (61.0, 51.0)
+    >>> data[0]["xbin"], data[0]["rows"], data[0]["matching"]
+    ('60 to below 62', 9, 4)
     """
     import altair as alt
 
     values: list[dict[str, Any]] = [
         {
-            "x": (c.x0 + c.x1) / 2, "y": (c.y0 + c.y1) / 2, "rows": c.rows, "matching": c.matching,
+            "x": c.x, "y": c.y, "rows": c.rows, "matching": c.matching,
             "xbin": f"{c.x0:g} to below {c.x1:g}", "ybin": f"{c.y0:g} to below {c.y1:g}",
         }
         for c in cells

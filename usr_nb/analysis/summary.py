@@ -135,12 +135,17 @@ def _round_step(least: float) -> float:
 
 @dataclass(frozen=True)
 class Cell:
-    """One bin of two values, ``[x0, x1)`` by ``[y0, y1)``: all rows and those that match."""
+    """One bin of two values, ``[x0, x1)`` by ``[y0, y1)``: all rows and those that match.
+
+    ``x`` and ``y`` are the means of its rows: where the rows are, not where the bin is.
+    """
 
     x0: float
     x1: float
     y0: float
     y1: float
+    x: float
+    y: float
     rows: int
     matching: int
 
@@ -171,20 +176,34 @@ def grid(
 
     Examples
     --------
-    >>> grid(np.array([60.0, 60.0]), np.array([0.5, 0.5]), np.array([True, False]), whole_x=True)
-    [Cell(x0=60.0, x1=62.0, y0=0.5, y1=0.52, rows=2, matching=1)]
+    >>> [cell] = grid(
+    ...     np.array([60.0, 61.0]),
+    ...     np.array([50.0, 50.0]),
+    ...     np.array([True, False]),
+    ...     bins=1,
+    ...     whole_x=True,
+    ... )
+    >>> cell.x0, cell.x1, cell.x, cell.rows, cell.matching
+    (60.0, 62.0, 60.5, 2, 1)
     """
     finite = np.isfinite(x) & np.isfinite(y)
-    x_edges = _edges(x[finite], bins, whole=whole_x, step=None)
-    y_edges = _edges(y[finite], bins, whole=False, step=step_y)
-    edges = (x_edges, y_edges)
-    rows = np.histogram2d(x[finite], y[finite], edges)[0]
-    hits = np.histogram2d(x[finite & mask], y[finite & mask], edges)[0]
+    x, y, mask = x[finite], y[finite], mask[finite]
+    edges = (
+        _edges(x, bins, whole=whole_x, step=None),
+        _edges(y, bins, whole=False, step=step_y),
+    )
+
+    def total(weights: Floats) -> Floats:
+        return np.histogram2d(x, y, edges, weights=weights)[0]
+
+    rows, hits = total(np.ones(len(x))), total(mask.astype(np.float64))
+    x_sum, y_sum = total(x), total(y)
     return [
         Cell(
-            float(x_edges[i]), float(x_edges[i + 1]),
-            float(y_edges[j]), float(y_edges[j + 1]),
-            int(rows[i, j]), int(hits[i, j]),
+            x0=float(edges[0][i]), x1=float(edges[0][i + 1]),
+            y0=float(edges[1][j]), y1=float(edges[1][j + 1]),
+            x=float(x_sum[i, j] / rows[i, j]), y=float(y_sum[i, j] / rows[i, j]),
+            rows=int(rows[i, j]), matching=int(hits[i, j]),
         )
         for i, j in np.argwhere(rows > 0)
     ]  # fmt: skip

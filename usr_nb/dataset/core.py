@@ -1,4 +1,4 @@
-"""``Dataset``: one method per verb, no logic of its own; the verbs are in the ``face_*`` modules."""
+"""``Dataset``: one method per verb and no logic of its own; the verbs are in ``face_*``."""
 
 from __future__ import annotations
 

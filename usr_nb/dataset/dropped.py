@@ -17,7 +17,10 @@ def dropped_ids(layout: Layout) -> pa.Array:
     found: list[pa.Array] = []
     folder = layout.dir / ARTIFACTS
     for path in sorted(folder.glob("dropped-*.parquet")) if folder.is_dir() else ():
-        with contextlib.suppress(StorageError, FileNotFoundError, KeyError), reading(path):
-            with open_parquet(path) as file:
-                found += file.read(columns=["id"]).column(0).cast(pa.string()).chunks
+        with (
+            contextlib.suppress(StorageError, FileNotFoundError, KeyError),
+            reading(path),
+            open_parquet(path) as file,
+        ):
+            found += file.read(columns=["id"]).column(0).cast(pa.string()).chunks
     return pc.unique(pa.chunked_array(found, pa.string()))

@@ -119,8 +119,8 @@ class ImportingFace(Face):
     ) -> AddSequencesResult:
         """Import a csv, tsv, jsonl, parquet, xlsx or FASTA file.
 
-        `fmt` is guessed from the suffix if it is not given. ``source`` of a row is the argument, else
-        the row's, else the path as given. The result names the columns that were ignored
+        `fmt` is guessed from the suffix if it is not given. ``source`` of a row is the argument,
+        else the row's, else the path as given. The result names the columns that were ignored
         (``ids`` is empty); the other options are those of :meth:`import_rows`.
         """
         opened = open_rows(path, fmt=fmt)

@@ -194,7 +194,7 @@ class ReadingFace(Face):
     def get_state(
         self, ids: str | Iterable[str], *, allow_missing: bool = False
     ) -> list[dict[str, Any]]:
-        """Return ``{id, masked, qc_status, split, supersedes, lineage}`` per id, in request order."""
+        """Return ``{id, masked, qc_status, split, supersedes, lineage}`` per id, in order."""
         return records.get_state(self._ctx, ids, allow_missing=allow_missing)
 
     def events(self, *, n: int | None = None) -> list[dict[str, Any]]:

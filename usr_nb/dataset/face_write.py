@@ -82,8 +82,9 @@ class WritingFace(Face):
             "columns": list(columns) if columns is not None else None,
             "allow_overwrite": allow_overwrite, "allow_missing": allow_missing,
             "parse_json": parse_json, "backend": backend, "note": note,
-            **({"match": match} if match else {}), **({"aggregate": aggregate} if aggregate else {}),
         }  # fmt: skip
+        args |= {"match": match} if match else {}
+        args |= {"aggregate": aggregate} if aggregate else {}
         command = ["usr", "attach", self.name, "--path", args["path"], "--namespace", namespace]
         command += ["--key", key] + (["--key-col", key_col] if key_col else [])
         command += ["--columns", ",".join(columns)] if columns else []
@@ -114,7 +115,7 @@ class WritingFace(Face):
         *,
         actor: Actor | None = None,
     ) -> int:
-        """Attach the columns of a table in memory; like :meth:`attach`. Returns the rows matched."""
+        """Attach the columns of a table in memory and return the rows matched (:meth:`attach`)."""
         return self.attach(
             table, namespace, key=key, allow_overwrite=overwrite, allow_missing=allow_missing,
             actor=actor,
@@ -181,7 +182,7 @@ class WritingFace(Face):
         allow_missing: bool = False,
         actor: Actor | None = None,
     ) -> int:
-        """Set the given state fields and leave the others as they are; returns the number of ids."""
+        """Set the given state fields, leave the others as they are; returns the number of ids."""
         values = {"masked": masked, "qc_status": qc_status, "split": split,
                   "supersedes": supersedes, "lineage": lineage}  # fmt: skip
         return records.set_state(self._ctx, ids, values, allow_missing=allow_missing, actor=actor)

@@ -200,13 +200,14 @@ class Plan:
         strict = self.policy.columns == "require-same-columns"
         strict = strict or self.policy.coerce_overlap == "none"
         for n in mine.names:
-            if n in theirs.names and not same_type(mine.field(n).type, theirs.field(n).type):
-                if strict:
-                    raise SchemaError(
-                        f"Column '{n}' is {mine.field(n).type} here and {theirs.field(n).type} "
-                        "in the source",
-                        hint="Merge with --coerce-overlap to-dest.",
-                    )
+            if n not in theirs.names or not strict:
+                continue
+            here, there = mine.field(n).type, theirs.field(n).type
+            if not same_type(here, there):
+                raise SchemaError(
+                    f"Column '{n}' is {here} here and {there} in the source",
+                    hint="Merge with --coerce-overlap to-dest.",
+                )
         for ns in self.policy.carry:
             if not any(namespace_of(n) == ns for n in self.source.schema.names):
                 raise NamespaceError(f"The source has no values of namespace '{ns}' to carry")

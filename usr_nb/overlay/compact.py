@@ -59,7 +59,7 @@ def fold(merged: Merged, namespace: str, infos: Sequence[PartInfo]) -> Folded:
 def _base_order(
     merged: Merged, key: str, keys: pa.ChunkedArray
 ) -> tuple[pa.ChunkedArray, npt.NDArray[np.int64]]:
-    """Return the keys in base order, those the base has not at the end, and their base rows (-1)."""
+    """Return the keys in base order, unknown ones at the end, and their base rows (or -1)."""
     base = normal_keys(merged.base_keys(base_column(key)), key)
     space = KeySpace(base, unique=key == "id")
     codes = space.codes(keys)

@@ -15,7 +15,7 @@ _REMEMBERED: Final = 100_000
 
 
 class LogReader:
-    """Hands out the events of a log, each once, also while writers append to it.
+    r"""Hands out the events of a log, each once, also while writers append to it.
 
     A last line is not handed out until it is complete. A line that repeats an operation and
     action is folded. If the log is replaced (rotated), the rest of the old file comes first, then
@@ -41,9 +41,10 @@ class LogReader:
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / ".events.log"
     >>> reader = LogReader(path)
-    >>> _ = path.write_text('{"action":"init"}\\n{"action":"half')
+    >>> _ = path.write_text('{"action":"init"}\n{"action":"half')
     >>> [e["action"] for e in reader.poll()], reader.offset
     (['init'], 18)
+    >>> reader.close()
     """
 
     def __init__(self, path: str | os.PathLike[str], *, offset: int = 0, fold: bool = True) -> None:
