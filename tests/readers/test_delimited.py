@@ -8,8 +8,7 @@ import io
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from usr_nb.errors import SchemaError, SequencesError
 from usr_nb.readers import delimited, open_rows

@@ -5,8 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from usr_nb.errors import SchemaError, ValidationError
 from usr_nb.readers import fasta, open_rows

@@ -16,13 +16,13 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from usr_nb.errors import SequencesError
 from usr_nb.readers import open_rows
 
-EXAMPLES = int(os.environ.get("USR_FUZZ_EXAMPLES", "200"))
+# tests/conftest.py clears USR_* before this is read; HYPOTHESIS_PROFILE=nightly does get through.
+EXAMPLES = int(os.environ.get("USR_FUZZ_EXAMPLES") or max(200, settings().max_examples))
 SECONDS, BYTES = 2.0, 500 << 20
 
 TOKENS = [

@@ -94,7 +94,7 @@ def put(layout: Layout, path: str, value: int) -> Path:
 
 
 def make_dataset(folder: Path) -> Layout:
-    """Make a dataset of version 1: base, a single-file overlay, a part, a snapshot, notes, an event."""
+    """Make a dataset of version 1: base, an overlay in one file, a part, a snapshot, notes."""
     layout = Layout(folder)
 
     def build(stage: slots.Stage) -> None:

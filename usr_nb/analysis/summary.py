@@ -177,14 +177,14 @@ def grid(
     Examples
     --------
     >>> [cell] = grid(
-    ...     np.array([60.0, 61.0]),
-    ...     np.array([50.0, 50.0]),
+    ...     np.array([60.0, 60.0]),
+    ...     np.array([49.0, 47.0]),
     ...     np.array([True, False]),
-    ...     bins=1,
+    ...     step_y=5,
     ...     whole_x=True,
     ... )
-    >>> cell.x0, cell.x1, cell.x, cell.rows, cell.matching
-    (60.0, 62.0, 60.5, 2, 1)
+    >>> cell.y0, cell.y1, cell.y, cell.rows, cell.matching
+    (45.0, 50.0, 48.0, 2, 1)
     """
     finite = np.isfinite(x) & np.isfinite(y)
     x, y, mask = x[finite], y[finite], mask[finite]

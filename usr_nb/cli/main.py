@@ -120,7 +120,7 @@ def _usage(error: typer.TyperException) -> int:
     if close:
         message, guess = error.message, f"{' or '.join(sorted(close))}?"
     see = f"See `{ctx.command_path} --help`." if ctx is not None else "See `usr --help`."
-    text = " ".join(message.split()).rstrip(".")
+    text = " ".join(message.split()).replace("Value error, ", "").rstrip(".")
     say.error(text, f"Did you mean {guess} {see}" if guess else see)
     return error.exit_code
 

@@ -103,7 +103,8 @@ def show(sheet: Sheet) -> None:
     right = [_numeric(sheet.rows, i) for i in chosen.columns]
     heads = _line([names[i] for i in chosen.columns], chosen.widths, right)
     out.print(Text(heads, style="bold"), no_wrap=True, crop=False)
-    out.print(Text("─" * cell_len(heads), style="dim"), no_wrap=True, crop=False)
+    across = sum(chosen.widths) + _GAP * (len(chosen.widths) - 1)
+    out.print(Text("─" * across, style="dim"), no_wrap=True, crop=False)
     for row in cells:
         line = _line([row[i] for i in chosen.columns], chosen.widths, right)
         out.print(Text(line), no_wrap=True, crop=False)
@@ -119,7 +120,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
             out.append(set_cell_size(text, width - 1) + "…")
         else:
             out.append(" " * room + text if to_right else text + " " * room)
-    return (" " * _GAP).join(out)
+    return (" " * _GAP).join(out).rstrip()
 
 
 def notices(sheet: Sheet, names: Sequence[str], natural: Sequence[int], chosen: Fit) -> None:
@@ -127,7 +128,7 @@ def notices(sheet: Sheet, names: Sequence[str], natural: Sequence[int], chosen: 
     if chosen.left_out:
         left = [names[i] for i in chosen.left_out]
         shown = ", ".join(left[:6]) + (", ..." if len(left) > 6 else "")
-        say.note(f"{say.count(len(left), 'column')} not shown: {shown}. Choose with --columns.")
+        say.note(f"{say.count(len(left), 'column')} not shown: {shown} (see {sheet.see}).")
     short = any(natural[i] > w for i, w in zip(chosen.columns, chosen.widths, strict=True))
     if short or any(isinstance(v, list) and len(v) > 3 for row in sheet.rows for v in row):
         say.note("Long values are cut; --format json has them whole.")
@@ -151,6 +152,6 @@ def _tall(out: Console, sheet: Sheet) -> None:
             out.print()
         for name, value in zip(sheet.columns, row, strict=True):
             line = Text(f"{name.ljust(width)}  ", style="bold")
-            out.print(line.append(Text(render.cell(value), style="not bold")), overflow="fold")
+            out.print(line.append(Text(render.cell(value), style="not bold")), soft_wrap=True)
     if any(isinstance(v, list) and len(v) > 3 for row in sheet.rows for v in row):
         say.note("Long vectors are shortened; --format json has them whole.")

@@ -23,14 +23,14 @@ class Sheet:
     """A table to show: names of columns, rows of values; `tall` shows one value per line.
 
     ``drop_first`` names columns that may be left out first where a terminal is narrow; None
-    means that all columns were asked for by name.
+    means that all columns were asked for by name. ``see`` says how to get at those.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     tall: bool = False
     drop_first: Sequence[str] | None = field(default=())
-    footer: str | None = None
+    see: str = "--format json"
 
 
 def resolved(fmt: str) -> str:
@@ -51,8 +51,6 @@ def emit(fmt: str, data: Any, sheet: Sheet) -> None:
         lazy.load("pretty", "show")(sheet)
     else:
         emit_plain(sheet)
-    if sheet.footer and kind in {"rich", "plain"}:
-        say.note(sheet.footer)
 
 
 def emit_json(data: Any) -> None:

@@ -14,13 +14,16 @@ from usr_nb.dataset.values import plain
 
 #: Essential columns that a narrow terminal can do without, the least telling first.
 DROP_FIRST: Final = ("source", "created_at", "alphabet", "bio_type")
+PICK: Final = "--columns or --format json"
 
 
 def of_arrow(table: pa.Table, *, asked: bool = False, tall: bool = False) -> Sheet:
     """Return an Arrow table as a sheet; `asked` columns are never left out."""
     columns = [c.to_pylist() for c in table.columns]
     rows = [list(row) for row in zip(*columns, strict=True)] if columns else []
-    return Sheet(table.column_names, rows, tall=tall, drop_first=None if asked else DROP_FIRST)
+    return Sheet(
+        table.column_names, rows, tall=tall, drop_first=None if asked else DROP_FIRST, see=PICK
+    )
 
 
 def of_frame(frame: Any, *, asked: bool = False, tall: bool = False) -> Sheet:
@@ -28,7 +31,7 @@ def of_frame(frame: Any, *, asked: bool = False, tall: bool = False) -> Sheet:
     names = list(frame.columns)
     columns = [[_native(v) for v in frame[n].tolist()] for n in names]
     rows = [list(row) for row in zip(*columns, strict=True)]
-    return Sheet(names, rows, tall=tall, drop_first=None if asked else DROP_FIRST)
+    return Sheet(names, rows, tall=tall, drop_first=None if asked else DROP_FIRST, see=PICK)
 
 
 def _native(value: Any) -> Any:

@@ -26,7 +26,8 @@ def info_sheet(found: Mapping[str, Any]) -> Sheet:
         "rows": f"{found['rows']:,} "
         f"({found['rows_live']:,} live, {found['rows_deleted']:,} deleted)",
         "columns": f"{len(found['columns'])}: {', '.join(found['columns'])}",
-        "base": f"{render.size_text(found['size_bytes'])}, updated {render.to_second(found['updated'])}",
+        "base": render.size_text(found["size_bytes"]),
+        "updated": render.to_second(found["updated"]),
         "created": render.to_second(found["created_at"]),
         "registry": found["registry_hash"],
     }
@@ -89,11 +90,10 @@ def describe_sheet(found: Sequence[Mapping[str, Any]], *, short: bool) -> Sheet:
     if not short:
         return Sheet(_STATS, [[d.get(n) for n in _STATS] for d in found])
     rows = [
-        [d["column"], d["type"], d["non_null"], d["null_pct"], _range(d), d["example"]]
-        for d in found
+        [d["column"], d["type"], f"{d['null_pct']:.3g} %", _range(d), d["example"]] for d in found
     ]
-    names = ["column", "type", "non_null", "null_pct", "values", "example"]
-    return Sheet(names, rows, drop_first=("example", "type"))
+    names = ["column", "type", "nulls", "values", "example"]
+    return Sheet(names, rows, drop_first=("example",))
 
 
 def _range(d: Mapping[str, Any]) -> str | None:

@@ -74,7 +74,7 @@ class WritingFace(Face):
         """
         registry = self._ctx.registry()
         rows = overlays.open_source(
-            path, registry, namespace, backend=backend, parse_json=parse_json
+            path, registry, namespace, backend=backend, parse_json=parse_json, aggregate=aggregate
         )
         args: dict[str, Any] = {
             "path": str(path) if rows.format != "table" or backend == "duckdb" else "<table>",

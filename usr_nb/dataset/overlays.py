@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,20 +76,35 @@ class Written:
     path: str | None
 
 
-def source_types(registry: Registry, namespace: str) -> dict[str, pa.DataType]:
-    """Return the types that columns of a file are wished in, under both of their names."""
+def source_types(
+    registry: Registry, namespace: str, *, aggregate: Aggregate | None = None
+) -> dict[str, pa.DataType]:
+    """Return the types that columns of a file are wished in, under both of their names.
+
+    Cells that `aggregate="list"` collects are of the list's value type.
+    """
+    check_namespace(namespace)
     wished: dict[str, pa.DataType] = {}
     for c in registry.entry(namespace).columns:
-        wished[c.name] = wished[c.name.removeprefix(f"{namespace}__")] = parse_type(c.type)
+        kind = parse_type(c.type)
+        if aggregate == "list" and pa.types.is_list(kind):
+            kind = kind.value_type
+        wished[c.name] = wished[c.name.removeprefix(f"{namespace}__")] = kind
     return wished
 
 
 def open_source(
-    source: Any, registry: Registry, namespace: str, *, backend: Backend, parse_json: bool
+    source: Any,
+    registry: Registry,
+    namespace: str,
+    *,
+    backend: Backend,
+    parse_json: bool,
+    aggregate: Aggregate | None = None,
 ) -> Rows:
     """Open what is to be attached; the DuckDB backend reads Parquet only (ATT-5)."""
     if backend == "pyarrow":
-        return open_rows(source, types=source_types(registry, namespace))
+        return open_rows(source, types=source_types(registry, namespace, aggregate=aggregate))
     if backend != "duckdb":
         raise ValidationError(f"backend is 'pyarrow' or 'duckdb', not {str(backend)[:40]!r}")
     is_parquet = isinstance(source, str | Path) and str(source).endswith(".parquet")
@@ -97,18 +113,26 @@ def open_source(
             "backend='duckdb' reads parquet files, with parse_json=False",
             hint="Add --no-parse-json, or use --backend pyarrow.",
         )
-    return open_rows(_duckdb_table(Path(source)))
+    return _duckdb_rows(Path(source))
 
 
-def _duckdb_table(path: Path) -> pa.Table:
+def _duckdb_rows(path: Path) -> Rows:
     import duckdb
 
     from_path = open_rows(path)  # The same checks, and the same errors, as the other backend.
-    with duckdb.connect() as con:
-        con.execute("SET enable_progress_bar = false")
-        relation = con.read_parquet([str(path)])
-        table = relation.to_arrow_table()
-    return table.select(from_path.schema.names).cast(from_path.schema)
+    schema = from_path.schema
+    if len({n.casefold() for n in schema.names}) < len(schema.names):
+        return from_path  # Names differ in case only, which SQL cannot tell apart.
+    # Square brackets keep a path from being read as a pattern.
+    literal = re.sub(r"([*?\[])", r"[\1]", str(path))
+    try:
+        with duckdb.connect() as con:
+            con.execute("SET enable_progress_bar = false")
+            relation = con.read_parquet([literal], hive_partitioning=False)
+            table = relation.to_arrow_table().select(schema.names).cast(schema)
+    except (duckdb.Error, pa.ArrowException):
+        return from_path  # What DuckDB cannot hold is read, or refused, as without it.
+    return replace(from_path, batches=lambda: iter(table.to_batches()))
 
 
 def write_part(ctx: Context, rows: Rows, request: Request) -> Written:

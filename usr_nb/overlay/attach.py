@@ -156,6 +156,9 @@ def prepare(
         for src, full in wish.mapping.items()
     }
     keys = _keys(table.column(wish.key_col), wish)
+    target = _target(merged, wish)
+    if wish.match:
+        keys, target = _as_ids(keys, target, merged), Target(merged.base_keys("id"))
     n_incoming = len(keys)
     counts = np.ones(n_incoming, np.int64)
     if wish.aggregate is not None:
@@ -163,15 +166,14 @@ def prepare(
     else:
         _check_repeats(keys, wish)
         cells = {c.name: _cast(values, c, wish) for c, values in wanted.items()}
-    rows = _target(merged, wish).find(keys)
+    rows = target.find(keys)
     if not wish.allow_missing:
         _refuse_missing(keys, rows, wish)
     hit = np.flatnonzero(rows >= 0)
     hit = hit[np.argsort(rows[hit], kind="stable")]
     take = pa.array(hit)
     base_rows = rows[hit]
-    names = merged.base_keys("id").take(pa.array(base_rows)) if wish.match else keys.take(take)
-    arrays = {wish.key: names}
+    arrays = {wish.key: keys.take(take)}
     arrays |= {c.name: cells[c.name].take(take) for c in entry.columns if c.name in cells}
     matched = int(counts[hit].sum())
     return Prepared(
@@ -238,16 +240,26 @@ def _match_target(merged: Merged, match: str) -> Target:
     return Target(names, rows[known].astype(np.int64))
 
 
+def _as_ids(keys: pa.ChunkedArray, target: Target, merged: Merged) -> pa.ChunkedArray:
+    """Return the id of the record that each name fits, so that two names of one record fold.
+
+    A name that fits none keeps its text behind a space, which no id has.
+    """
+    rows = target.find(keys)
+    ids = merged.base_keys("id").take(pa.array(rows, mask=rows < 0))
+    return pc.coalesce(ids, pc.binary_join_element_wise(" ", keys, ""))
+
+
 def _refuse_missing(keys: pa.ChunkedArray, rows: npt.NDArray[np.int64], wish: Wish) -> None:
     missing = np.flatnonzero(rows < 0)
     if len(missing) == 0:
         return
-    sample = keys.take(pa.array(missing[:_SHOWN])).to_pylist()
+    sample = [k.strip() for k in keys.take(pa.array(missing[:_SHOWN])).to_pylist()]
     raise ValidationError(
         f"{wish.where}: {len(missing):,} of {len(keys):,} keys are not in the dataset: "
         f"{some(s[:40] for s in sample)}",
         hint=join_hints(
-            _why_missing(sample, wish.key),
+            None if wish.match else _why_missing(sample, wish.key),
             "Use --allow-missing to skip them. Nothing was attached.",
         ),
     )
@@ -262,7 +274,7 @@ def _check_repeats(keys: pa.ChunkedArray, wish: Wish) -> None:
     repeated = {k: r for k, r in rows_of.items() if len(r) > 1}
     by_id = wish.key == "id"
     groups: list[dict[str, Any]] = [
-        {"id": k, "count": len(r), "rows": r[:_SHOWN], "sequence": "" if by_id else k}
+        {"id": k.strip(), "count": len(r), "rows": r[:_SHOWN], "sequence": "" if by_id else k}
         for k, r in list(repeated.items())[:_SHOWN]
     ]
     shown = "; ".join(f"{g['id'][:24]} in rows {some(g['rows'])}" for g in groups)
@@ -327,7 +339,10 @@ def _fold_column(
         _middle(ordered.slice(a, b - a), wish.aggregate)
         for a, b in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
     ]
-    return _cast(pa.chunked_array([pa.array(folded, pa.float64())]), column, wish)
+    found = pa.chunked_array([pa.array(folded, pa.float64())])
+    # A mean is rounded to the float that the column holds; only whole numbers must be exact.
+    rounds = pa.types.is_floating(column.arrow_type)
+    return found.cast(column.arrow_type, safe=False) if rounds else _cast(found, column, wish)
 
 
 def _middle(values: pa.Array, how: Aggregate | None) -> float | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from usr_nb.contract.essentials import ARROW_SCHEMA
@@ -18,9 +20,9 @@ from usr_nb.dataset.archiving import archive_dataset
 from usr_nb.dataset.context import Change, Context, change
 from usr_nb.dataset.core import Dataset
 from usr_nb.dataset.prepare import Defaults, Problems, essential_batches
-from usr_nb.errors import AlreadyExists, ValidationError
-from usr_nb.overlay.attach import Wish, prepare
+from usr_nb.errors import AlreadyExists, DuplicateIDError, ValidationError
 from usr_nb.overlay.cast import cast_column
+from usr_nb.overlay.lookup import base_column, check_sequence_key, normal_keys
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import new_part_time, part_file_name, part_metadata
 from usr_nb.readers import Rows
@@ -109,32 +111,48 @@ def stage_part(
 
 
 def stage_rows(
-    c: Change, merged: Merged, namespace: str, rows: Any, columns: Mapping[str, Any]
+    c: Change,
+    merged: Merged,
+    namespace: str,
+    rows: npt.NDArray[np.int64],
+    columns: Mapping[str, pa.ChunkedArray | pa.Array],
 ) -> str:
-    """Stage cells for base rows as one part under the key that the namespace has (OVL-3).
+    """Stage cells for base rows as one part, under the key that the namespace has (OVL-3).
 
     Parameters
     ----------
-    rows : array of int64
+    rows : numpy.ndarray of int64
         Base rows, 0-based.
     columns : mapping of str to pyarrow array
-        Registered column → one cell per row.
+        Registered column, in its registered type → one cell per row.
 
     Raises
     ------
-    SchemaError, NamespaceError, ValidationError
-        If a column is not registered, a cell does not fit its type, or keys repeat.
+    DuplicateIDError
+        If rows that share a key would get different cells.
+    ValidationError
+        If the namespace's key does not fit the dataset any more.
     """
-    infos = merged.parts(namespace) if namespace in merged.view.overlays else []
+    infos = merged.parts(namespace)
     key = infos[0].key if infos else "id"
-    base = "id" if key == "id" else "sequence"
-    table = pa.table({key: merged.base_keys(base).take(pa.array(rows)), **columns})
-    wish = Wish(
-        namespace=namespace, key=key, key_col=key, mapping={n: n for n in columns},
-        allow_missing=False, parse_json=False, where=c.ctx.name,
-    )  # fmt: skip
-    prepared = prepare(table, wish, merged=merged, parts=infos, registry=c.registry)
-    return stage_part(c, namespace, prepared.table, key=key, merged=merged)
+    if key != "id":
+        kinds = pa.Table.from_batches(merged.base_batches(["bio_type", "alphabet"]))
+        check_sequence_key(
+            key, bio_types=kinds.column("bio_type"), alphabets=kinds.column("alphabet")
+        )
+    keys = normal_keys(merged.base_keys(base_column(key)).take(pa.array(rows)), key)
+    table = pa.table({key: keys, **columns})
+    codes = keys.combine_chunks().dictionary_encode().indices.to_numpy()
+    _, first, again = np.unique(codes, return_index=True, return_inverse=True)
+    if len(first) < len(rows):
+        if not table.take(pa.array(first[again])).equals(table):
+            repeated = keys[int(np.setdiff1d(np.arange(len(rows)), first)[0])].as_py()
+            raise DuplicateIDError(
+                f"Rows of '{c.ctx.name}' share the {key} {repeated[:40]!r} and differ",
+                hint="Remove the repeats first: usr maintenance dedupe.",
+            )
+        table = table.take(pa.array(np.sort(first)))
+    return stage_part(c, namespace, table, key=key, merged=merged)
 
 
 # A whole dataset ------------------------------------------------------------------------------
@@ -147,7 +165,7 @@ class NewRows:
     Attributes
     ----------
     base : pyarrow.Table
-        Essential columns, one row per sequence: ids and letter cases are folded.
+        Essential columns, one row per sequence.
     kept : list of int
         For each of them the 0-based row of the source.
     duplicates : int
@@ -159,8 +177,8 @@ class NewRows:
     duplicates: int
 
 
-def check_rows(rows: Rows) -> NewRows:
-    """Return the rows as essential columns; the first of equal sequences stays, case ignored.
+def check_rows(rows: Rows, *, ignore_case: bool) -> NewRows:
+    """Return the rows as essential columns; the first of equal sequences stays.
 
     Rows without ``bio_type`` and ``alphabet`` are dna and dna_4.
 
@@ -181,7 +199,7 @@ def check_rows(rows: Rows) -> NewRows:
     letters = whole.column("sequence").to_pylist()
     first: dict[tuple[str, str], int] = {}
     for row, (kind, sequence) in enumerate(zip(kinds, letters, strict=True)):
-        first.setdefault((kind, sequence.casefold()), row)
+        first.setdefault((kind, sequence.casefold() if ignore_case else sequence), row)
     kept = list(first.values())
     return NewRows(whole.take(pa.array(kept, pa.int64())), kept, whole.num_rows - len(kept))
 

@@ -199,9 +199,7 @@ def derive(
         found = find_part(upper, part.motif, bio_type=bio_type)
         if found is not None:
             used.append(part)
-            detail.append(
-                Site(offset=found[0], orientation=found[1], tf=part.tf, tfbs=part.motif)
-            )
+            detail.append(Site(offset=found[0], orientation=found[1], tf=part.tf, tfbs=part.motif))
     detail += promoter_sites(upper, plan_name(plan))
     return Derived(used, sorted(detail, key=lambda s: (s["offset"], s["tf"])))
 

@@ -1,0 +1,310 @@
+"""Every command of the live tree: one success and one typical mistake, with the files that changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from tests.cli.conftest import MATERIAL, run, watching
+from usr_nb.cli.main import app
+
+LOGS = {"densegen/demo/.events.log", "densegen/demo/meta.md"}
+PART = r"densegen/demo/_derived/{}/part-\d{{8}}T\d{{12}}Z-[0-9a-f]{{32}}\.parquet"
+BASE = "densegen/demo/records.parquet"
+D = "densegen/demo"
+
+
+@dataclass(frozen=True)
+class Good:
+    """A command line that works: words that it prints, and patterns of the files it changes."""
+
+    argv: Sequence[str]
+    says: Sequence[str] = ()
+    added: Sequence[str] = ()
+    altered: frozenset[str] = frozenset()
+    removed: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A mistake: the exit code, what stderr says, what the hint says. It never changes a file."""
+
+    argv: Sequence[str]
+    code: int
+    says: str
+    hint: str = ""
+    setup: Sequence[Sequence[str]] = field(default=())
+
+
+ATTACH = ["attach", D, "--path", "more.csv", "--namespace", "evo2"]
+
+GOOD: dict[str, Good] = {
+    "ls": Good(["ls"], ["dataset ", "densegen/demo  36", "lab/other      2"]),
+    "info": Good(["info", D], ["rows", "36 (36 live, 0 deleted)", "overlay quickstart"]),
+    "schema": Good(["schema", D], ["id ", "timestamp[us, UTC]", "list<float64>"]),
+    "describe": Good(["describe", D], ["36 distinct", "length 8 to 8", "33.3 %"]),
+    "head": Good(["head", D, "-n", "2", "--columns", "id,length"], ["id ", "60"]),
+    "get": Good(["get", D, "--id", "936640194ed0"], ["CTATCAACTAGG", "vec[8] [0.744, "]),
+    "grep": Good(["grep", D, "--pattern", "ttgaca", "--limit", "2"], ["TTGACA", "sequence"]),
+    "cols": Good(["cols", D], ["quickstart__X_value", "list<float64>"]),
+    "cell": Good(["cell", D, "--row", "0", "--col", "length"], ["60\n"]),
+    "validate": Good(["validate", D], ["36 rows checked: 0 errors"]),
+    "events tail": Good(["events", "tail", D, "--n", "1"], ['"action":"attach"']),
+    "init": Good(
+        ["init", "lab/fresh", "--source", "s", "--notes", "hello"],
+        ["created lab/fresh"],
+        added=[
+            r"lab/fresh/records\.parquet", r"lab/fresh/meta\.md", r"lab/fresh/\.events\.log",
+            r"lab/fresh/_registry/registry\.[0-9a-f]{64}\.yaml",
+        ],
+    ),
+    "import": Good(
+        ["import", D, "--from", "csv", "--path", "new.csv"],
+        ["imported 2 of 2 rows"],
+        altered=frozenset({BASE, *LOGS}),
+    ),
+    "attach": Good(
+        ATTACH, ["attached 2 rows to evo2"],
+        added=[PART.format("evo2")], altered=frozenset(LOGS),
+    ),
+    "materialize": Good(
+        ["materialize", D, "--yes"],
+        ["materialized densegen/demo: 36 rows, 2 derived columns"],
+        altered=frozenset({BASE, *LOGS}),
+    ),
+    "export": Good(
+        ["export", D, "--fmt", "csv", "--out", "datasets/out.csv"],
+        ["exported 36 rows to datasets/out.csv"], added=[r"out\.csv"],
+    ),
+    "snapshot": Good(
+        ["snapshot", D, "--name", "before"],
+        ["_snapshots/records-", "-before.parquet"],
+        added=[r"densegen/demo/_snapshots/records-\d{8}T\d{12}-before\.parquet"],
+        altered=frozenset(LOGS),
+    ),
+    "namespace list": Good(["namespace", "list"], ["quickstart", "usr_state", "lab"]),
+    "namespace show": Good(["namespace", "show", "evo2"], ["evo2__score  float64"]),
+    "namespace register": Good(
+        ["namespace", "register", "mock", "--columns", "mock__v:struct<a:int8,b:list<string>>"],
+        ["registered mock: mock__v:struct<a:int8,b:list<string>>"],
+        altered=frozenset({"registry.yaml"}),
+    ),
+    "root init": Good(["root", "init", "datasets"], ["is a root with 3 namespaces"]),
+    "delete": Good(
+        ["delete", D, "--id", "9366401,cfd716d8", "--reason", "bad"],
+        ["deleted 2 of 2 ids given"],
+        added=[r"densegen/demo/_derived/usr\.parquet"], altered=frozenset(LOGS),
+    ),
+    "restore": Good(["restore", D, "--id", "93664019"], ["restored 0 of 1 id given"]),
+    "state set": Good(
+        ["state", "set", D, "--id", "93664019", "--masked", "--split", "train",
+         "--lineage", "a,b"],
+        ["state set for 1 of 1 id"],
+        added=[r"densegen/demo/_derived/usr_state\.parquet"], altered=frozenset(LOGS),
+    ),
+    "state clear": Good(
+        ["state", "clear", D, "--id", "93664019"], ["state cleared for 1 of 1 id"],
+        added=[r"densegen/demo/_derived/usr_state\.parquet"], altered=frozenset(LOGS),
+    ),
+    "state get": Good(["state", "get", D, "--id", "93664019"], ["masked", "false", "–"]),
+    "maintenance registry-freeze": Good(
+        ["maintenance", "registry-freeze", D], ["froze registry "], altered=frozenset(LOGS)
+    ),
+    "maintenance overlay-compact": Good(
+        ["maintenance", "overlay-compact", D, "--namespace", "quickstart"],
+        ["compacted 2 files of quickstart into _derived/quickstart/part-"],
+        added=[PART.format("quickstart"),
+               r"densegen/demo/_derived/_archived/quickstart/\d+T\d+/part-.*\.parquet"],
+        altered=frozenset(LOGS), removed=[PART.format("quickstart")],
+    ),
+    "maintenance overlay-remove": Good(
+        ["maintenance", "overlay-remove", D, "--namespace", "quickstart", "--mode", "archive"],
+        ["archived 2 files of quickstart"],
+        added=[r"densegen/demo/_derived/_archived/quickstart/\d+T\d+/part-.*\.parquet"],
+        altered=frozenset(LOGS), removed=[PART.format("quickstart")],
+    ),
+    "maintenance dedupe": Good(
+        ["maintenance", "dedupe", D], ["dropped 0 of 36 rows (0 repeated keys)"]
+    ),
+    "maintenance merge": Good(
+        ["maintenance", "merge", "--dest", D, "--src", "lab/other"], ["added 2 of 2 rows"],
+        added=[r"densegen/demo/_snapshots/records-\d{8}T\d{12}-auto\.parquet"],
+        altered=frozenset({BASE, *LOGS}),
+    ),
+}  # fmt: skip
+
+BAD: dict[str, list[Bad]] = {
+    "ls": [Bad(["ls", "--format", "yaml"], 2, "'yaml' is not one of", "usr ls --help")],
+    "info": [Bad(["info", "densegen/dmeo"], 1, "does not exist below", "densegen/demo")],
+    "schema": [Bad(["schema", "a/b/c"], 2, "must have one or two parts")],
+    "describe": [Bad(["describe", D, "--columns", "lenght"], 2, "'lenght'", "'length'")],
+    "head": [Bad(["head", "no.parquet"], 4, "no such file")],
+    "get": [
+        Bad(["get", D, "--id", "0" * 40], 4, "not in the dataset"),
+        Bad(["get", D], 2, "No id was given", "--id-file"),
+        Bad(["get", D, "--id", "abc"], 2, "too short"),
+    ],
+    "grep": [
+        Bad(["grep", D], 2, "Missing option '--pattern'"),
+        Bad(["grep", D, "--pattern", "("], 2, "not a regular expression", "RE2"),
+    ],
+    "cols": [
+        Bad(["cols", "./nothing"], 4, "no such file")],
+    "cell": [
+        Bad(["cell", D, "--row", "36", "--col", "id"], 4, "there is no row 36", ""),
+        Bad(["cell", D, "--col", "idd"], 2, "'idd'", "'id'"),
+    ],
+    "validate": [Bad(["validate", D, "--registry-mode", "old"], 2, "'old' is not one of")],
+    "events tail": [Bad(["events", "tail", "nowhere"], 1, "does not exist")],
+    "init": [
+        Bad(["init", D], 3, "exists already"),
+        Bad(["init", "../evil"], 2, "not allowed"),
+        Bad(["init", "densegen"], 2, "is a namespace"),
+    ],
+    "import": [
+        Bad(["import", D, "--path", "bad.csv"], 2, "row", ""),
+        Bad(["import", D, "--path", "absent.csv"], 4, "no such file"),
+        Bad(["import", D, "--from", "vcf", "--path", "new.csv"], 2, "'vcf'"),
+        Bad(["import", D, "--path", str(MATERIAL / "demo_sequences.csv")], 2,
+            "in the dataset already", "--on-conflict ignore"),
+    ],
+    "attach": [
+        Bad([*ATTACH[:-1], "Evo2"], 2, "Evo2", "evo2"),
+        Bad(["attach", D, "--path", str(MATERIAL / "demo_attachment_two.csv"), "--namespace",
+             "quickstart", "--key", "sequence", "--columns", "X_value"], 2, "more than one row"),
+        Bad(ATTACH, 2, "already", "--allow-overwrite", setup=[ATTACH]),
+    ],
+    "materialize": [
+        Bad(["materialize", D, "--drop-overlays"], 2, "nobody can be asked", "--yes"),
+        Bad(["materialize", D, "--drop-deleted"], 2, "nobody can be asked", "--yes"),
+        Bad(["materialize", D, "--yes", "--drop-overlays", "--archive-overlays"], 2,
+            "exclude each other"),
+        Bad(["materialize", D, "--yes", "--namespaces", "evo2"], 2, "no overlay of namespace"),
+    ],
+    "export": [
+        Bad(["export", D, "--fmt", "xml", "--out", "x"], 2, "'xml' is not one of"),
+        Bad(["export", D, "--fmt", "csv", "--out", "no/such/x.csv"], 4, "Cannot write"),
+    ],
+    "snapshot": [Bad(["snapshot", D, "--name", "a/b"], 2, "a/b")],
+    "namespace list": [Bad(["--root", "empty", "namespace", "list"], 2, "No registry",
+                           "usr root init")],
+    "namespace show": [Bad(["namespace", "show", "Evo2"], 2, "not registered", "'evo2'")],
+    "namespace register": [
+        Bad(["namespace", "register", "evo2", "--columns", "x:int8"], 3, "is registered"),
+        Bad(["namespace", "register", "a__b", "--columns", "x:int8"], 2, "a__b"),
+        Bad(["namespace", "register", "usr", "--columns", "x:int8"], 2, "reserved"),
+        Bad(["namespace", "register", "m", "--columns", "x:floaty"], 2, "floaty"),
+    ],
+    "root init": [Bad(["root", "init", "new.csv"], 2, "new.csv")],
+    "delete": [
+        Bad(["delete", D, "--id", "0" * 40], 4, "1 of 1 ids are not in the dataset"),
+        Bad(["delete", D, "--id-file", "absent.txt"], 4, "absent.txt cannot be read"),
+    ],
+    "restore": [Bad(["restore", D, "--id", "0" * 40], 4, "not in the dataset")],
+    "state set": [
+        Bad(["state", "set", D, "--id", "93664019"], 2, "", ""),
+        Bad(["state", "set", D, "--id", "93664019", "--split", "tain"], 2, "'tain' is not one of"),
+    ],
+    "state clear": [Bad(["state", "clear", D, "--id", "0" * 40], 4, "not in the dataset")],
+    "state get": [Bad(["state", "get", D, "--id", "0" * 40], 4, "not in the dataset")],
+    "maintenance registry-freeze": [Bad(["maintenance", "registry-freeze", "x"], 1, "not exist")],
+    "maintenance overlay-compact": [
+        Bad(["maintenance", "overlay-compact", D, "--namespace", "evo2"], 2, "no overlay"),
+    ],
+    "maintenance overlay-remove": [
+        Bad(["maintenance", "overlay-remove", D, "--namespace", "quickstat"], 2,
+            "no overlay", "'quickstart'"),
+    ],
+    "maintenance dedupe": [
+        Bad(["maintenance", "dedupe", D, "--key", "name"], 2, "'name' is not one of"),
+    ],
+    "maintenance merge": [
+        Bad(["maintenance", "merge", "--dest", D, "--src", "lab/othr"], 1, "'lab/othr'",
+            "lab/other"),
+        Bad(["maintenance", "merge", "--dest", D, "--src", D], 2, ""),
+    ],
+}  # fmt: skip
+
+#: Tried in test_serving.py, where the explorer is replaced.
+ELSEWHERE = {"demo", "open"}
+
+
+def leaves(command: Any = None, prefix: str = "") -> list[str]:
+    """Return the names of all commands of the live tree."""
+    group = command or typer.main.get_command(app)
+    ctx = typer.Context(group)
+    found = []
+    for name in group.list_commands(ctx):
+        child = group.get_command(ctx, name)
+        below = hasattr(child, "list_commands")
+        found += leaves(child, f"{prefix}{name} ") if below else [prefix + name]
+    return found
+
+
+def test_every_command_of_the_tree_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USR_SHOW_DEV_COMMANDS", "1")
+    live = set(leaves())
+    assert live - ELSEWHERE == set(GOOD)
+    assert set(BAD) == set(GOOD)
+
+
+@pytest.fixture
+def inputs(root: Path) -> Path:
+    (root.parent / "new.csv").write_text("sequence,name\nACGTTTTT,n1\nGGGGACGT,n2\n")
+    (root.parent / "bad.csv").write_text("sequence\nACGT\nACXT\n")
+    (root.parent / "more.csv").write_text(
+        "id,score\n936640194ed026669f936a0cd539de79a69ef669,1.5\n"
+        "cfd716d8649379d255f5fde58bfbfdc735e42bec,2.5\n"
+    )
+    (root.parent / "empty").mkdir()
+    return root
+
+
+def matches(found: set[str], patterns: Sequence[str]) -> bool:
+    """Say whether each file fits a pattern and each pattern has a file."""
+    return all(any(re.fullmatch(p, f) for p in patterns) for f in found) and all(
+        any(re.fullmatch(p, f) for f in found) for p in patterns
+    )
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_success(name: str, inputs: Path) -> None:
+    good = GOOD[name]
+    with watching(inputs) as change:
+        result = run(*good.argv)
+    assert result.code == 0, result.err
+    for words in good.says:
+        assert words in result.out
+    assert "ERROR" not in result.err
+    assert matches(change.added, good.added), change.added
+    assert matches(change.removed, good.removed), change.removed
+    assert change.altered == good.altered
+    if change.altered & LOGS:
+        assert f"root: {inputs}\ndataset: densegen/demo" in result.err
+
+
+@pytest.mark.parametrize(("name", "at"), [(n, i) for n in sorted(BAD) for i in range(len(BAD[n]))])
+def test_mistake(name: str, at: int, inputs: Path) -> None:
+    bad = BAD[name][at]
+    for argv in bad.setup:
+        assert run(*argv).code == 0
+    with watching(inputs.parent) as change:
+        result = run(*bad.argv)
+    assert result.code == bad.code, result.err
+    assert result.out == ""
+    lines = result.err.splitlines()
+    errors = [i for i, line in enumerate(lines) if line.startswith("ERROR: ")]
+    assert len(errors) == 1
+    assert bad.says in lines[errors[0]]
+    if bad.hint:
+        hints = [line for line in lines[errors[0] :] if line.startswith("Hint: ")]
+        assert len(hints) == 1
+        assert bad.hint in hints[0]
+    assert "Traceback" not in result.err
+    assert not change, change

@@ -1,0 +1,6 @@
+"""DenseGen's overlay: finding the binding sites that a design uses, and mending what is recorded."""
+
+from usr_nb.tools.densegen.repair import repair
+from usr_nb.tools.densegen.report import Choice, Dedupe, RepairGroup, RepairReport, RepairRow
+
+__all__ = ["Choice", "Dedupe", "RepairGroup", "RepairReport", "RepairRow", "repair"]
