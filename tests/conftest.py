@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+#: How large a test run is; these are the tests' own and reach them.
+TEST_SCALES = frozenset({"USR_FUZZ_EXAMPLES", "USR_MODEL_EXAMPLES", "USR_MODEL_STEPS"})
+
 #: The names a tool goes by; Debian keeps sshd where only root looks.
 TOOLS: dict[str, tuple[str, ...]] = {
     "rsync": ("rsync",),
@@ -68,7 +71,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     # A developer's own settings must reach no test, and no test the developer's cache.
-    for name in [n for n in os.environ if n.startswith("USR_")]:
+    for name in [n for n in os.environ if n.startswith("USR_") and n not in TEST_SCALES]:
         del os.environ[name]
     cache = tempfile.mkdtemp(prefix="usr-test-cache-")
     os.environ["USR_CACHE_DIR"] = cache

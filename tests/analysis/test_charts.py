@@ -64,7 +64,7 @@ def test_nulls_are_sorted_and_the_rest_is_counted():
     shown = [r["column"] for r in data_of(chart)]
     assert shown == [f"c{i:02d}" for i in range(19, 19 - MAX_NULL_COLUMNS, -1)]
     subtitle = chart.to_dict()["title"]["subtitle"]
-    assert subtitle == f"1 columns without nulls are not shown, nor {19 - MAX_NULL_COLUMNS} more"
+    assert subtitle == f"Columns not shown: 1 without nulls, {19 - MAX_NULL_COLUMNS} with fewer"
     assert nulls_chart(nulls[:1]) is None
 
 

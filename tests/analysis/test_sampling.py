@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from usr_nb import Dataset, init_root, register_namespace
 from usr_nb.analysis.sampling import draw_rows, sample_dataset, sample_parquet, sample_path

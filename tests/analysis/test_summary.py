@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from usr_nb.analysis.pages import display_order, for_display, page_count, page_rows
 from usr_nb.analysis.summary import grid, histogram, null_summary

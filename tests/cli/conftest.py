@@ -17,6 +17,7 @@ import pytest
 
 from usr_nb import Dataset, register_namespace
 from usr_nb.cli.main import main
+from usr_nb.tools.densegen.survey import TYPES
 
 ROOT = Path(__file__).resolve().parents[2]
 MATERIAL = ROOT / "demo_material"
@@ -106,6 +107,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         columns="X_value:list<float64>,intensity_log2_offset_delta:float64",
     )  # fmt: skip
     register_namespace(root, namespace="evo2", columns="score:float64", owner="lab")
+    register_namespace(
+        root, namespace="demo", columns="x_representation:list<float32>,label_vec8:list<float32>"
+    )
+    spec = ",".join(f"{name}:{text}" for name, text in TYPES.items())
+    register_namespace(root, namespace="densegen", columns=spec)
     ds = Dataset.open(root, "densegen/demo")
     ds.init(source="test")
     ds.import_csv(MATERIAL / "demo_sequences.csv", source="demo_sequences.csv")

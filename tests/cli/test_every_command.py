@@ -1,4 +1,4 @@
-"""Every command of the live tree: one success and one typical mistake, with the files that changed."""
+"""Every command of the live tree: a success, typical mistakes, and the files that changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 import typer
 
 from tests.cli.conftest import MATERIAL, run, watching
+from usr_nb import Dataset
 from usr_nb.cli.main import app
+from usr_nb.tools import legacy
 
 LOGS = {"densegen/demo/.events.log", "densegen/demo/meta.md"}
 PART = r"densegen/demo/_derived/{}/part-\d{{8}}T\d{{12}}Z-[0-9a-f]{{32}}\.parquet"
@@ -95,7 +97,7 @@ GOOD: dict[str, Good] = {
         ["registered mock: mock__v:struct<a:int8,b:list<string>>"],
         altered=frozenset({"registry.yaml"}),
     ),
-    "root init": Good(["root", "init", "datasets"], ["is a root with 3 namespaces"]),
+    "root init": Good(["root", "init", "datasets"], ["is a root with 5 namespaces"]),
     "delete": Good(
         ["delete", D, "--id", "9366401,cfd716d8", "--reason", "bad"],
         ["deleted 2 of 2 ids given"],
@@ -130,12 +132,37 @@ GOOD: dict[str, Good] = {
         altered=frozenset(LOGS), removed=[PART.format("quickstart")],
     ),
     "maintenance dedupe": Good(
-        ["maintenance", "dedupe", D], ["dropped 0 of 36 rows (0 repeated keys)"]
+        ["maintenance", "dedupe", D], ["none of 36 rows repeats a key"]
     ),
     "maintenance merge": Good(
         ["maintenance", "merge", "--dest", D, "--src", "lab/other"], ["added 2 of 2 rows"],
         added=[r"densegen/demo/_snapshots/records-\d{8}T\d{12}-auto\.parquet"],
         altered=frozenset({BASE, *LOGS}),
+    ),
+    "densegen repair": Good(
+        ["densegen", "repair", "dg", "--dry-run"], ["rows ", "touched"]
+    ),
+    "legacy convert": Good(
+        ["legacy", "convert", "lab/old", "old.pt", "--plan", "sigma70_mid"], ["rows", "files"],
+        added=[
+            r"lab/old/records\.parquet", r"lab/old/meta\.md", r"lab/old/\.events\.log",
+            r"lab/old/_registry/registry\.[0-9a-f]{64}\.yaml",
+            r"lab/old/_derived/densegen/part-.*\.parquet",
+        ],
+        altered=frozenset({"registry.yaml"}),
+    ),
+    "dev make-mock": Good(
+        ["dev", "make-mock", "lab/mock", "--n", "3", "--length", "20", "--x-dim", "4"],
+        ["made lab/mock: 3 rows"],
+        added=[
+            r"lab/mock/records\.parquet", r"lab/mock/meta\.md", r"lab/mock/\.events\.log",
+            r"lab/mock/_registry/registry\.[0-9a-f]{64}\.yaml",
+            r"lab/mock/_derived/demo/part-.*\.parquet",
+        ],
+    ),
+    "dev add-demo-cols": Good(
+        ["dev", "add-demo-cols", D, "--x-dim", "4"], ["added demo columns to 36 rows"],
+        added=[PART.format("demo")], altered=frozenset(LOGS),
     ),
 }  # fmt: skip
 
@@ -168,14 +195,14 @@ BAD: dict[str, list[Bad]] = {
         Bad(["init", "densegen"], 2, "is a namespace"),
     ],
     "import": [
-        Bad(["import", D, "--path", "bad.csv"], 2, "row", ""),
+        Bad(["import", D, "--path", "bad.csv"], 2, "Row 2: letter 'X' at position 3"),
         Bad(["import", D, "--path", "absent.csv"], 4, "no such file"),
         Bad(["import", D, "--from", "vcf", "--path", "new.csv"], 2, "'vcf'"),
         Bad(["import", D, "--path", str(MATERIAL / "demo_sequences.csv")], 2,
             "in the dataset already", "--on-conflict ignore"),
     ],
     "attach": [
-        Bad([*ATTACH[:-1], "Evo2"], 2, "Evo2", "evo2"),
+        Bad([*ATTACH[:-1], "evo"], 2, "'evo' is not registered", "'evo2'"),
         Bad(["attach", D, "--path", str(MATERIAL / "demo_attachment_two.csv"), "--namespace",
              "quickstart", "--key", "sequence", "--columns", "X_value"], 2, "more than one row"),
         Bad(ATTACH, 2, "already", "--allow-overwrite", setup=[ATTACH]),
@@ -229,6 +256,21 @@ BAD: dict[str, list[Bad]] = {
             "lab/other"),
         Bad(["maintenance", "merge", "--dest", D, "--src", D], 2, ""),
     ],
+    "densegen repair": [
+        Bad(["densegen", "repair", D], 2, "densegen__"),
+        Bad(["densegen", "repair", D, "--dedupe", "first"], 2, "'first' is not one of"),
+    ],
+    "legacy convert": [
+        Bad(["legacy", "convert", "lab/old", "absent.pt"], 4, "absent.pt"),
+        Bad(["legacy", "convert", "lab/old"], 2, "Missing argument"),
+    ],
+    "dev make-mock": [
+        Bad(["dev", "make-mock", "lab/mock", "--namespace", "nope"], 2, "'nope' is not registered"),
+        Bad(["dev", "make-mock", D, "--n", "3"], 3, "exists"),
+    ],
+    "dev add-demo-cols": [
+        Bad(["dev", "add-demo-cols", D, "--namespace", "nope"], 2, "'nope' is not registered"),
+    ],
 }  # fmt: skip
 
 #: Tried in test_serving.py, where the explorer is replaced.
@@ -255,7 +297,7 @@ def test_every_command_of_the_tree_is_tried(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def inputs(root: Path) -> Path:
+def inputs(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root.parent / "new.csv").write_text("sequence,name\nACGTTTTT,n1\nGGGGACGT,n2\n")
     (root.parent / "bad.csv").write_text("sequence\nACGT\nACXT\n")
     (root.parent / "more.csv").write_text(
@@ -263,6 +305,15 @@ def inputs(root: Path) -> Path:
         "cfd716d8649379d255f5fde58bfbfdc735e42bec,2.5\n"
     )
     (root.parent / "empty").mkdir()
+    # torch is an optional extra; what its loader gives is a list of dicts.
+    (root.parent / "old.pt").write_bytes(b"")
+    entries = [{"sequence": "ACGTT" * 12, "meta_tfbs_parts": ["lexa:CTGTATAT"]}]
+    monkeypatch.setattr(legacy, "load_pt", lambda path: entries)
+    designs = Dataset.open(root, "lab/dg")
+    designs.init()
+    added = designs.add_sequences(["CCTTGACACC"], bio_type="dna", alphabet="dna_4")
+    row = {"id": added.ids[0], "plan": "sigma70_high", "tfbs_parts": ["LexA:GTGTCAA", "x:A"]}
+    designs.write_overlay_part("densegen", [row])
     return root
 
 

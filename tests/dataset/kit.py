@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tests.overlay.kit import same
 from usr_nb import Dataset, compute_id, register_namespace
@@ -120,3 +121,9 @@ def footer(path: Path) -> dict[bytes, bytes]:
 
 def parts(ds: Dataset, namespace: str = "m") -> list[Path]:
     return sorted((ds.dir / "_derived" / namespace).glob("part-*.parquet"))
+
+
+def registry_of(root: Path) -> str:
+    """The hash of ``registry.yaml`` by REG-3."""
+    plain = yaml.safe_load((root / "registry.yaml").read_text())
+    return hashlib.sha256(yaml.safe_dump(plain, sort_keys=True).encode("utf-8")).hexdigest()

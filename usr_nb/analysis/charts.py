@@ -21,10 +21,12 @@ SAMPLE_COLOR: Final = "#9aa3ad"
 HEIGHT: Final = 200
 MAX_NULL_COLUMNS: Final = 12
 _SAMPLE_OPACITY: Final = 0.45
-# Saving a picture is fine; the online editor would carry the chart off this machine.
+# SVG is crisp, and each mark can be read by a screen reader. Saving a picture is fine; the online
+# editor would carry the chart off this machine.
 _EMBED: Final[dict[str, Any]] = {
     "embedOptions": {
-        "actions": {"export": True, "source": False, "compiled": False, "editor": False}
+        "renderer": "svg",
+        "actions": {"export": True, "source": False, "compiled": False, "editor": False},
     }
 }
 
@@ -72,6 +74,7 @@ def histogram_chart(
         {
             "start": float(start), "end": float(end), "rows": int(rows), "matching": int(matching),
             "bin": _bin(float(start), float(end), digits),
+            "told": f"{_bin(float(start), float(end), digits)}: {matching:,} of {rows:,} rows",
         }
         for start, end, rows, matching in zip(
             counts.edges[:-1], counts.edges[1:], counts.rows, counts.matching, strict=True
@@ -80,6 +83,7 @@ def histogram_chart(
     base = _chart(values).encode(
         x=alt.X("start:Q", bin="binned", title=axis or None).scale(zero=False, nice=False),
         x2="end:Q",
+        description="told:N",
         tooltip=[
             alt.Tooltip("bin:N", title=axis or title),
             alt.Tooltip("matching:Q", title="Matching rows", format=","),
@@ -136,6 +140,7 @@ def grid_chart(cells: Sequence[Cell], *, title: str, x: str, y: str) -> alt.Laye
         {
             "x": c.x, "y": c.y, "rows": c.rows, "matching": c.matching,
             "xbin": f"{c.x0:g} to below {c.x1:g}", "ybin": f"{c.y0:g} to below {c.y1:g}",
+            "told": f"{c.x:g}, {c.y:g}: {c.matching:,} of {c.rows:,} rows",
         }
         for c in cells
     ]  # fmt: skip
@@ -145,6 +150,7 @@ def grid_chart(cells: Sequence[Cell], *, title: str, x: str, y: str) -> alt.Laye
     base = _chart(values).encode(
         x=alt.X("x:Q", title=x).scale(zero=False, padding=12),
         y=alt.Y("y:Q", title=y).scale(zero=False, padding=12),
+        description="told:N",
         tooltip=[
             alt.Tooltip("xbin:N", title=x),
             alt.Tooltip("ybin:N", title=y),
@@ -184,11 +190,13 @@ def nulls_chart(nulls: Sequence[Nulls], *, title: str = "Nulls") -> alt.LayerCha
             "column": n.column, "percent": n.percent, "matching": n.matching_percent,
             "nulls": f"{n.nulls:,} of {n.rows:,}",
             "matching_nulls": f"{n.matching_nulls:,} of {n.matching:,}",
+            "told": f"{n.column}: {n.matching_nulls:,} of {n.matching:,} null",
         }
         for n in shown
     ]  # fmt: skip
     base = _chart(values).encode(
         y=alt.Y("column:N", sort=None, title=None, axis=alt.Axis(labelLimit=190)),
+        description="told:N",
         tooltip=[
             alt.Tooltip("column:N", title="Column"),
             alt.Tooltip("matching_nulls:N", title="Null in matching rows"),
@@ -201,7 +209,7 @@ def nulls_chart(nulls: Sequence[Nulls], *, title: str = "Nulls") -> alt.LayerCha
     )
     rest = len(holed) - len(shown)
     whole = len(nulls) - len(holed)
-    note = f"{whole} columns without nulls are not shown" + (f", nor {rest} more" if rest else "")
+    note = f"Columns not shown: {whole} without nulls" + (f", {rest} with fewer" if rest else "")
     return _finish(chart, title, note)
 
 

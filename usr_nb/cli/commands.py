@@ -54,6 +54,9 @@ TABLE: Final[tuple[Entry, ...]] = (
     Entry("restore", CURATE, "state_cmds", "Bring deleted records back."),
     Entry("state", CURATE, "state_cmds", "Set, clear and show the state of records."),
     Entry("maintenance", CURATE, "maintenance_cmds", "Deduplicate, merge, compact, freeze."),
+    Entry("densegen", CURATE, "tools_cmds", "Mend datasets of DenseGen."),
+    Entry("legacy", CURATE, "tools_cmds", "Bring old files into a dataset."),
+    Entry("dev", CURATE, "tools_cmds", "Made-up data, for developers.", hidden=True),
     Entry("demo", SERVE, "demo_cmds", "Build the demo root and explore it."),
     Entry("open", SERVE, "demo_cmds", "Explore one's own datasets in the browser."),
 )

@@ -27,7 +27,7 @@ Host = Annotated[str, typer.Option(help="The address to listen on.")]
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to build it.")] = Path(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to build it.")] = Path(
         "demo"
     ),
     no_serve: Annotated[bool, typer.Option("--no-serve", help="Build only.")] = False,

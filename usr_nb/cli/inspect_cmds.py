@@ -71,7 +71,12 @@ def validate(
     *,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings are errors.")] = False,
     registry_mode: Annotated[
-        RegistryMode, typer.Option(help="Which registry the stamps of files are held against.")
+        RegistryMode,
+        typer.Option(
+            metavar="MODE",
+            help="current, frozen or either registry; namespace-current, "
+            "-frozen, -either compare the namespace alone.",
+        ),
     ] = "current",
     root: options.Root = None,
     fmt: options.Show = "auto",

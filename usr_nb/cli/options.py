@@ -32,7 +32,7 @@ Root = Annotated[
 Target = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DATASET]",
+        metavar="DATASET",
         help="Id, unique last part, or path. Default: the dataset around the working folder.",
         show_default=False,
     ),
@@ -40,7 +40,7 @@ Target = Annotated[
 Source = Annotated[
     str | None,
     typer.Argument(
-        metavar="[DATASET|PATH]",
+        metavar="DATASET|PATH",
         help="A dataset, a file, or a folder with Parquet files. Default: the dataset here.",
         show_default=False,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -19,6 +20,7 @@ ID_LETTERS: Final = 8
 _WIDEST: Final = 48
 _NARROW: Final = 14
 _GAP: Final = 2
+_HEAD: Final = 24
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Fit:
 
 
 def console() -> Console:
-    """Return a console on the present standard output."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=False)
+    """Return a console on the present standard output; ``NO_COLOR`` leaves bold out too."""
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Console(file=sys.stdout, highlight=False, color_system=None if plain else "auto")
 
 
 def spinner(what: str) -> AbstractContextManager[Any]:
@@ -76,7 +79,7 @@ def fit(natural: Sequence[int], width: int, spare: Sequence[int], *, keep_all: b
             widest = max(kept, key=lambda i: widths[i])
             if widths[widest] <= floor:
                 break
-            widths[widest] = max(floor, widths[widest] + room())
+            widths[widest] -= 1
         if room() >= 0 or not order:
             break
         gone.append(order.pop(0))
@@ -97,7 +100,10 @@ def show(sheet: Sheet) -> None:
         [_short_id(n, render.cell(v)) for n, v in zip(names, row, strict=True)]
         for row in sheet.rows
     ]
-    natural = [max([cell_len(n), *(cell_len(r[i]) for r in cells)]) for i, n in enumerate(names)]
+    natural = [
+        max([min(cell_len(n), _HEAD), *(cell_len(r[i]) for r in cells)])
+        for i, n in enumerate(names)
+    ]
     spare = [names.index(n) for n in sheet.drop_first or () if n in names]
     chosen = fit(natural, out.width, spare, keep_all=sheet.drop_first is None)
     right = [_numeric(sheet.rows, i) for i in chosen.columns]
@@ -128,7 +134,7 @@ def notices(sheet: Sheet, names: Sequence[str], natural: Sequence[int], chosen: 
     if chosen.left_out:
         left = [names[i] for i in chosen.left_out]
         shown = ", ".join(left[:6]) + (", ..." if len(left) > 6 else "")
-        say.note(f"{say.count(len(left), 'column')} not shown: {shown} (see {sheet.see}).")
+        say.note(f"{say.count(len(left), 'column')} not shown: {shown} ({sheet.see}).")
     short = any(natural[i] > w for i, w in zip(chosen.columns, chosen.widths, strict=True))
     if short or any(isinstance(v, list) and len(v) > 3 for row in sheet.rows for v in row):
         say.note("Long values are cut; --format json has them whole.")

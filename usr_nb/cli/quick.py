@@ -1,9 +1,10 @@
 """Reading plain options without pydantic, which typer would load for each of them.
 
-typer asks every parameter for a coercer (``get_runtime_param``), and building one imports pydantic:
-a tenth of a second before any command begins. Text, paths, whole numbers and closed choices need
-none of it. Whatever is not plainly right is handed to typer's own coercer, so that its errors and
-its rarer types stay what they are; should typer drop the method, only the time is lost.
+typer asks every parameter for a coercer (``get_runtime_param``), and building one imports
+pydantic: a tenth of a second before any command begins. Text, flags, paths, whole numbers and
+closed choices need none of it. Whatever is not plainly right is handed to typer's own coercer,
+so that its errors and its rarer types stay what they are; should typer drop the method, only
+the time is lost.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
+
+import typer
 
 
 class Quick:
@@ -46,6 +49,12 @@ def _path(value: Any) -> Path:
     return Path(value)
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
 def _choice(choices: tuple[Any, ...]) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         if value not in choices:
@@ -72,6 +81,8 @@ def _reader(descriptor: Any) -> Callable[[Any], Any] | None:
         return None
     if kind is str:
         return _text
+    if kind is bool:
+        return _flag
     if kind == list[str]:
         return _texts
     if kind is Path and not (info.exists or info.resolve_path or info.writable):
@@ -83,7 +94,8 @@ def _reader(descriptor: Any) -> Callable[[Any], Any] | None:
 
 def quicken(command: Any) -> Any:
     """Give the parameters of a command, and of all below it, quick coercers; returns it."""
-    for param in command.params:
+    # Through get_params, since the option --help is made only there.
+    for param in command.get_params(typer.Context(command)):
         read = _reader(param.type_descriptor)
         if read is not None:
             quick = Quick(read, param.get_runtime_param)

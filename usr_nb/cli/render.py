@@ -30,7 +30,7 @@ class Sheet:
     rows: Sequence[Sequence[Any]]
     tall: bool = False
     drop_first: Sequence[str] | None = field(default=())
-    see: str = "--format json"
+    see: str = "--format json shows them"
 
 
 def resolved(fmt: str) -> str:

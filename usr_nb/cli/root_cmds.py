@@ -25,7 +25,7 @@ def about() -> None:
 @root_app.command("init")
 def init(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="The folder.", show_default=False)
+        Path | None, typer.Argument(metavar="DIR", help="The folder.", show_default=False)
     ] = None,
     root: options.Root = None,
 ) -> None:

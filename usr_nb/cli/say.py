@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-import typer
-
 from usr_nb.cli import lazy
 from usr_nb.errors import SequencesError, UserAbort
 
@@ -89,8 +87,26 @@ def confirm(question: str) -> None:
     UserAbort
         The answer was not yes.
     """
-    if not typer.confirm(question, default=False, err=True):
+    if ask(f"{question} [y/N]") not in {"y", "yes"}:
         raise UserAbort("Aborted; nothing was changed")
+
+
+def ask(question: str) -> str:
+    """Return what somebody types, in small letters; the question goes to standard error.
+
+    Raises
+    ------
+    UserAbort
+        The input ended.
+    """
+    sys.stdout.flush()
+    sys.stderr.write(f"{question}: ")
+    sys.stderr.flush()
+    line = sys.stdin.readline()
+    if not line:
+        note("")
+        raise UserAbort("Aborted; nothing was changed")
+    return line.strip().lower()
 
 
 def choose(title: str, options: list[str]) -> int:
@@ -104,9 +120,8 @@ def choose(title: str, options: list[str]) -> int:
     width = len(str(len(options)))
     note("\n".join([title, *(f"  {i:>{width}}  {o}" for i, o in enumerate(options, 1))]))
     while True:
-        answer = typer.prompt(f"Number, 1 to {len(options)}", default="", show_default=False,
-                              err=True).strip()  # fmt: skip
-        if not answer or answer.lower() in {"q", "quit"}:
+        answer = ask(f"Number, 1 to {len(options)}")
+        if not answer or answer in {"q", "quit"}:
             raise UserAbort("Nothing was chosen")
         if answer.isascii() and answer.isdigit() and 1 <= int(answer) <= len(options):
             return int(answer) - 1
@@ -116,7 +131,7 @@ def choose(title: str, options: list[str]) -> int:
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
     """Show on a terminal that something goes on; in a pipe show nothing."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield
         return
     with lazy.load("pretty", "spinner")(what):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import getpass
 import http.client
 import ipaddress
@@ -146,23 +147,26 @@ def _choose_port(host: str, port: int | None) -> int:
             raise ValidationError(f"Port {port} is out of range", hint="Ports go from 1 to 65535.")
         if (problem := _bind_problem(host, port)) is not None:
             raise ValidationError(
-                f"Cannot listen on {host}, port {port}: {problem}",
+                f"Cannot listen on {host}, port {port}: {problem.strerror}",
                 hint="Choose another --port, or leave it out to take the next free one.",
             )
         return port
-    problem = None
     for candidate in range(FIRST_PORT, FIRST_PORT + _PORTS_TRIED):
         problem = _bind_problem(host, candidate)
         if problem is None:
             return candidate
+        if problem.errno != errno.EADDRINUSE:
+            raise ValidationError(
+                f"Cannot listen on {host}: {problem.strerror}",
+                hint="Name an address of this machine, such as 127.0.0.1 or 0.0.0.0.",
+            )
     last = FIRST_PORT + _PORTS_TRIED - 1
     raise ValidationError(
-        f"Cannot listen on {host}, ports {FIRST_PORT} to {last}: {problem}",
-        hint="Name another --host or --port.",
+        f"Ports {FIRST_PORT} to {last} of {host} are all taken", hint="Name another --port."
     )
 
 
-def _bind_problem(host: str, port: int) -> str | None:
+def _bind_problem(host: str, port: int) -> OSError | None:
     """Return why a server could not listen there, or None if it could."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -173,7 +177,7 @@ def _bind_problem(host: str, port: int) -> str | None:
             # Two sockets may both be bound with that option; only one of them may listen.
             probe.listen(1)
     except OSError as error:
-        return error.strerror or str(error)
+        return error
     return None
 
 

@@ -14,7 +14,7 @@ from usr_nb.dataset.values import plain
 
 #: Essential columns that a narrow terminal can do without, the least telling first.
 DROP_FIRST: Final = ("source", "created_at", "alphabet", "bio_type")
-PICK: Final = "--columns or --format json"
+PICK: Final = "--columns shows them"
 
 
 def of_arrow(table: pa.Table, *, asked: bool = False, tall: bool = False) -> Sheet:

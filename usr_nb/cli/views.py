@@ -42,8 +42,16 @@ def info_sheet(found: Mapping[str, Any]) -> Sheet:
 
 def facts(found: Mapping[str, Any]) -> Sheet:
     """Return a dict as one fact per line."""
-    values = [dict_text(v) if isinstance(v, Mapping) else v for v in found.values()]
+    values = [_fact(v) for v in found.values()]
     return Sheet([k.replace("_", " ") for k in found], [values], tall=True)
+
+
+def _fact(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict_text(value)
+    if isinstance(value, list):
+        return "; ".join(dict_text(v) if isinstance(v, Mapping) else str(v) for v in value) or None
+    return value
 
 
 def dict_text(counts: Mapping[str, Any]) -> str:

@@ -37,6 +37,8 @@ def compacted(done: CompactResult, namespace: str) -> str:
 
 def deduped(done: DedupeResult) -> str:
     """Return what a dedupe did or would do."""
+    if done.rows_dropped == 0:
+        return f"none of {count(done.rows_before, 'row')} repeats a key; nothing to do"
     verb = "would drop" if done.dry_run else "dropped"
     groups = count(done.groups, "repeated key")
     words = [f"{verb} {done.rows_dropped:,} of {count(done.rows_before, 'row')} ({groups})"]

@@ -175,9 +175,10 @@ def materialize(
     ] = None,
     root: options.Root = None,
 ) -> None:
-    """Write overlay values into the base table; reads stay the same.
+    """Write overlay values into the base table.
 
-    Asks on a terminal. Elsewhere --drop-overlays and --drop-deleted need --yes.
+    Reads stay the same. Asks on a terminal; elsewhere --drop-overlays and --drop-deleted need
+    --yes.
     """
     ds = target.dataset(dataset, root)
     say.place(ds)
@@ -218,7 +219,10 @@ def snapshot(
     ] = None,
     root: options.Root = None,
 ) -> None:
-    """Keep a copy of the base table; it is never pruned."""
+    """Keep a copy of the base table.
+
+    It is never pruned.
+    """
     ds = target.dataset(dataset, root)
     say.place(ds)
     say.result(str(ds.snapshot(name)))

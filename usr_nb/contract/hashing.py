@@ -28,7 +28,7 @@ def compute_ids(bio_types: pa.Array, sequences: pa.Array) -> pa.Array:
     Examples
     --------
     >>> compute_ids(pa.array(["dna"]), pa.array(["ACGT"]))[0].as_py()[:8]
-    'ee93db66'
+    'ee93db67'
     """
     text = pc.binary_join_element_wise(bio_types, sequences, "|")
     sha1 = hashlib.sha1

@@ -37,7 +37,7 @@ from usr_nb.storage.roots import Place, not_found
 from usr_nb.storage.view import View, open_view
 
 T = TypeVar("T")
-Actor = Mapping[str, str | None]
+Actor = Mapping[str, str | None] | str
 
 
 @dataclass
@@ -113,7 +113,8 @@ class Context:
     ) -> dict[str, Any]:
         """Return one event line of this dataset."""
         section = maintenance if maintenance is not None else self.maintenance or {}
-        who = actor or (self.maintenance or {}).get("actor") or {}
+        given = actor or (self.maintenance or {}).get("actor") or {}
+        who = {"tool": given} if isinstance(given, str) else given
         return build_event(
             action=action,
             at=to_text(utc_now()),
@@ -204,7 +205,7 @@ class Change:
         action: str,
         *,
         metrics: Mapping[str, Any],
-        title: str,
+        title: str | None,
         command: Sequence[str] | str,
         args: Mapping[str, Any] | None = None,
         artifacts: Mapping[str, Any] | None = None,
@@ -229,7 +230,9 @@ class Change:
                 **shared,
             )
             self.stage.event(freeze)
-        self.stage.note(title, command if isinstance(command, str) else redact_command(command))
+        if title is not None:
+            text = command if isinstance(command, str) else redact_command(command)
+            self.stage.note(title, text)
 
     def _fingerprint(self) -> Fingerprint:
         staged = [i for i in self.stage.intent.install if i.path == RECORDS]
@@ -262,6 +265,7 @@ def change(
     *,
     args: Mapping[str, Any],
     actor: Actor | None = None,
+    locked: bool = True,
 ) -> T:
     """Run `build` on the settled state and commit what it staged, in one slot.
 
@@ -275,7 +279,7 @@ def change(
         with ctx.view() as view:
             return build(Change(ctx, stage, view, ctx.registry(), args, actor))
 
-    return slots.commit(ctx.layout.dir, attempt, action=action)
+    return slots.commit(ctx.layout.dir, attempt, action=action, locked=locked)
 
 
 def append_part(
@@ -326,42 +330,31 @@ def after_commit(what: str) -> Iterator[None]:
 def ensure_frozen(ctx: Context, registry: Registry) -> None:
     """Freeze the registry before a part is linked, where that is due (REG-8).
 
-    A stamped base needs only the frozen file, whose name is its content: no lock. A base that
-    was never stamped gets its stamp through a slot.
+    It takes a slot, so that its event is never lost, but not the lock: a part waits for nobody.
     """
     path = ctx.layout.dir / frozen_registry(registry.hash)
     with ctx.view() as view:
         stamped = META_REGISTRY_HASH in file_metadata(view.base)
-        fingerprint = ctx.fingerprint(view)
-    if not stamped:
-        freeze(ctx, auto=True, stamp=True)
+    if stamped and path.is_file():
         return
-    if path.is_file():
-        return
-    with contextlib.suppress(FileExistsError):
-        with door.new_file(path) as sink:
-            sink.write(registry.as_yaml().encode())
-        event = ctx.event(
-            "registry_freeze",
-            fingerprint=fingerprint,
-            registry_hash=registry.hash,
-            args={"auto": True},
-            metrics={},
-            artifacts={
-                "operation_id": slots.new_operation_id(),
-                "files": [{"path": frozen_registry(registry.hash), "sha256": sink.sha256}],
-            },
+
+    def build(c: Change) -> None:
+        stamped = META_REGISTRY_HASH in file_metadata(c.view.base)
+        frozen = frozen_registry(c.registry.hash)
+        if stamped and (ctx.layout.dir / frozen).is_file():
+            return  # Another part was first.
+        c.record(
+            "registry_freeze", metrics={}, title=None, command="", artifacts={"registry": frozen}
         )
-        with after_commit("the frozen registry"):
-            eventlog.append_event(ctx.layout.events, event)
+
+    change(ctx, "registry_freeze", build, args={"auto": True}, locked=False)
 
 
-def freeze(ctx: Context, *, auto: bool, stamp: bool) -> str:
+def freeze(ctx: Context) -> str:
     """Freeze the present registry into the dataset and stamp the base; return its hash."""
 
     def build(c: Change) -> str:
-        stamped = file_metadata(c.view.base).get(META_REGISTRY_HASH)
-        if stamp and stamped != c.registry.hash.encode():
+        if file_metadata(c.view.base).get(META_REGISTRY_HASH) != c.registry.hash.encode():
             c.stamp_base()
         c.record(
             "registry_freeze",
@@ -372,7 +365,7 @@ def freeze(ctx: Context, *, auto: bool, stamp: bool) -> str:
         )
         return c.registry.hash
 
-    return change(ctx, "registry_freeze", build, args={"auto": auto} if auto else {})
+    return change(ctx, "registry_freeze", build, args={})
 
 
 def require_writable(ctx: Context) -> None:

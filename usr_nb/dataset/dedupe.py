@@ -36,8 +36,8 @@ class DedupeResult:
     examples : list of dict
         Up to three groups ``{"key", "kept", "dropped"}``: ids, the kept one first in base order.
     values_lost : dict of str to int
-        Namespace → overlay values attached by id (or exact sequence) to dropped rows; they no
-        longer show.
+        Namespace → values attached by id (or exact sequence) to dropped rows, or materialized in
+        them; they no longer show.
     dropped_ids : str or None
         Path of the list of dropped ids, relative to the dataset.
     snapshot : str or None

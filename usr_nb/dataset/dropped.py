@@ -14,6 +14,15 @@ from usr_nb.storage.parquet import open_parquet, reading
 
 def dropped_ids(layout: Layout) -> pa.Array:
     """Return every id in the lists of ``_artifacts/``, once; unreadable lists are passed over."""
+    return _dropped(layout, "id")
+
+
+def dropped_sequences(layout: Layout) -> pa.Array:
+    """Return the sequences of the rows that were removed for good, once each."""
+    return _dropped(layout, "sequence")
+
+
+def _dropped(layout: Layout, column: str) -> pa.Array:
     found: list[pa.Array] = []
     folder = layout.dir / ARTIFACTS
     for path in sorted(folder.glob("dropped-*.parquet")) if folder.is_dir() else ():
@@ -22,5 +31,5 @@ def dropped_ids(layout: Layout) -> pa.Array:
             reading(path),
             open_parquet(path) as file,
         ):
-            found += file.read(columns=["id"]).column(0).cast(pa.string()).chunks
+            found += file.read(columns=[column]).column(column).cast(pa.string()).chunks
     return pc.unique(pa.chunked_array(found, pa.string()))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from usr_nb.contract.names import TOMBSTONE_NS
+from usr_nb.contract.names import TOMBSTONE_NS, namespace_of
 from usr_nb.dataset.context import Change
 from usr_nb.dataset.maintenance import forget_tombstones, snapshot_of_base, write_dropped_ids
 from usr_nb.overlay.merge import Merged
@@ -91,21 +91,33 @@ def _gone_ids(merged: Merged, drop: Mask) -> pa.ChunkedArray:
 
 
 def values_lost(merged: Merged, drop: Mask) -> dict[str, int]:
-    """Count overlay values that only a dropped row shows, by namespace."""
+    """Count derived values, of overlays and of the base, that only a dropped row shows."""
     lost: dict[str, int] = {}
     rows = np.flatnonzero(drop)
     kept_ids = merged.base_keys("id").filter(pa.array(~drop)).combine_chunks()
     alone = pc.invert(pc.is_in(merged.base_keys("id").take(pa.array(rows)), value_set=kept_ids))
     rows = rows[np.asarray(alone.to_numpy(), bool)]
-    for ns in merged.view.overlays:
-        infos = merged.parts(ns)
-        if ns == TOMBSTONE_NS or infos[0].key == "sequence_ci":
-            continue
-        columns = merged.overlay_columns(list(dict.fromkeys(c for i in infos for c in i.columns)))
+    names = [n for n in merged.schema.names if namespace_of(n) not in (None, TOMBSTONE_NS)]
+    overlays = merged.overlay_columns(names)
+    there = [n for n in names if n in merged.base_schema.names]
+    below = merged.base_rows_of(rows, there) if there else None
+    for name in names:
+        ns = namespace_of(name) or ""
+        column = overlays.get(name)
+        silent = np.ones(len(rows), bool)
         cells = 0
-        for column in columns.values():
+        if column is not None:
             at = column.source[rows]
-            cells += int(pc.sum(column.values.take(pa.array(at[at >= 0])).is_valid()).as_py() or 0)
+            silent = at < 0
+            # A value by letters in any case still shows in the row that is kept.
+            if merged.parts(ns)[0].key != "sequence_ci":
+                cells += _valid(column.values.take(pa.array(at[~silent])))
+        if below is not None and name in there:
+            cells += _valid(below.column(name).filter(pa.array(silent)))
         if cells:
-            lost[ns] = cells
+            lost[ns] = lost.get(ns, 0) + cells
     return lost
+
+
+def _valid(values: pa.ChunkedArray) -> int:
+    return len(values) - int(values.null_count)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, BinaryIO, Final, Literal, cast, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -67,13 +69,23 @@ def export(
             named = naming(merged, names)
             for _ in counted.batches(chosen):
                 pass
-        with door.replaced_file(path) as sink:
+        with door.replaced_file(path) as file, _packed(file, path, fmt) as sink:
             if fmt == "fasta":
                 for piece in fasta_bytes(merged, named):
                     sink.write(piece)
             else:
                 writers[fmt](sink, schema, counted.batches(chosen))
     return ExportResult(str(path), counted.rows, counted.masked, counted.failed)
+
+
+@contextlib.contextmanager
+def _packed(sink: Sink, path: Path, fmt: str) -> Iterator[Any]:
+    """Compress text formats on their way into a file named ``.gz``; no time is stored in it."""
+    if fmt == "parquet" or path.suffix.lower() != ".gz":
+        yield sink
+        return
+    with gzip.GzipFile(filename="", mode="wb", fileobj=cast("BinaryIO", sink), mtime=0) as packed:
+        yield packed
 
 
 class Counted:

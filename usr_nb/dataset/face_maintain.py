@@ -109,7 +109,7 @@ class MaintenanceFace(Face):
     def freeze_registry(self) -> str:
         """Freeze the present registry into ``_registry/`` and stamp the base; returns its hash."""
         self._require_maintenance("freeze_registry")
-        return context.freeze(self._ctx, auto=False, stamp=True)
+        return context.freeze(self._ctx)
 
     def remove_overlay(
         self,

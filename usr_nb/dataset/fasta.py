@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -76,21 +76,26 @@ def fasta_bytes(merged: Merged, named: Naming) -> Iterator[bytes]:
         heads = pc.coalesce(table.column(named.column).combine_chunks(), ids)
         yield from format_fasta(heads.to_pylist(), table.column("sequence").to_pylist())
         return
-    rows, headers, widths = _unfold(table, named.column, ids)
+    rows, found = _unfold(table, named.column, ids)
     sequences = table.column("sequence").combine_chunks().take(pa.array(rows)).to_pylist()
-    whole = zip(headers, sequences, widths, strict=True)
-    for width, run in itertools.groupby(whole, key=lambda r: r[2]):
-        chosen = list(run)
-        yield from format_fasta([h for h, _, _ in chosen], [s for _, s, _ in chosen], width=width)
+    before = b""
+    for record, sequence in zip(found, sequences, strict=True):
+        yield before
+        newline = record["newline"] or "\n"
+        one = format_fasta([record["header"]], [sequence], width=record["width"], newline=newline)
+        before = b"".join(one)
+    # A file whose last line had no end is written so again.
+    last = found[-1] if found else {"ended": True}
+    yield before.rstrip(b"\r\n") if last["ended"] is False else before
 
 
 def _unfold(
     table: pa.Table, column: str, ids: pa.Array
-) -> tuple[npt.NDArray[np.int64], list[str], list[int | None]]:
-    """Return, per record to write, the row of its sequence, its header and its line width."""
-    records = table.column(column).combine_chunks()
-    flat = records.flatten()
-    parents = np.asarray(pc.list_parent_indices(records).to_numpy(zero_copy_only=False), np.int64)
+) -> tuple[npt.NDArray[np.int64], list[dict[str, Any]]]:
+    """Return, per record to write, the row of its sequence, and its header and form."""
+    lists = table.column(column).combine_chunks()
+    flat = lists.flatten()
+    parents = np.asarray(pc.list_parent_indices(lists).to_numpy(zero_copy_only=False), np.int64)
     positions = np.asarray(flat.field("position").to_numpy(zero_copy_only=False), np.int64)
     source = table.column("source").combine_chunks().dictionary_encode().indices
     file = np.asarray(source.to_numpy(zero_copy_only=False), np.int64)
@@ -99,7 +104,7 @@ def _unfold(
     named[parents] = True
     rest = np.flatnonzero(~named)
     rows = np.concatenate([parents[order], rest])
-    take = pa.array(order)
-    headers = flat.field("header").take(take).to_pylist() + ids.take(pa.array(rest)).to_pylist()
-    widths = flat.field("width").take(take).to_pylist() + [None] * len(rest)
-    return rows, headers, widths
+    plain = {"width": None, "newline": None, "ended": True}
+    records = flat.take(pa.array(order)).to_pylist()
+    records += [{"header": i, **plain} for i in ids.take(pa.array(rest)).to_pylist()]
+    return rows, records

@@ -170,8 +170,9 @@ def import_rows(ctx: Context, rows: Rows, request: ImportRequest) -> AddSequence
         if keeper is not None:
             with ctx.merged(include_deleted=True) as merged:
                 # The same refusal as below, before the registry is touched.
-                incoming.keep(merged, request.on_conflict)
+                keep = incoming.keep(merged, request.on_conflict)
                 keeper.check_key(merged)
+                keeper.check_cells(incoming, keep)
             keeper.register(ctx.root)
 
         def build(c: Change) -> tuple[int, int]:
@@ -194,7 +195,7 @@ def _append(
     with c.stage.file(RECORDS) as sink:
         schema = with_metadata(merged.base_schema, c.base_metadata())
         write_batches(sink, schema, _all_rows(merged, spill, keep, schema))
-    times = {} if request.keep_values else silence_revived(c, merged, spill, keep)
+    times = {} if request.keep_values else silence_revived(c, merged, _added(spill, keep))
     if keeper is not None:
         keeper.stage_part(c, merged, incoming, keep, newer_than=times)
     skipped = spill.rows - added
@@ -208,6 +209,15 @@ def _append(
         command=request.command,
     )
     return added, skipped
+
+
+def _added(spill: Spill, keep: npt.NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
+    """Yield id and sequence of the rows that are added."""
+    start = 0
+    for batch in spill:
+        mask = keep[start : start + batch.num_rows]
+        start += batch.num_rows
+        yield batch.select(["id", "sequence"]).filter(pa.array(mask))
 
 
 def _instant(value: datetime | str | None) -> datetime | None:

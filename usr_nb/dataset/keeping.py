@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,35 +11,40 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from usr_nb.contract.essentials import REQUIRED_COLUMNS
 from usr_nb.contract.names import check_namespace
 from usr_nb.contract.order import next_created_at
 from usr_nb.contract.registry import Column, NamespaceEntry, Registry
 from usr_nb.contract.times import utc_now
-from usr_nb.contract.types import is_registry_type, plain_type, type_text
+from usr_nb.contract.types import is_registry_type, plain_type, same_type, type_text
 from usr_nb.dataset.context import Change
 from usr_nb.dataset.incoming import Incoming
 from usr_nb.dataset.registration import register_namespace
 from usr_nb.errors import SchemaError
 from usr_nb.overlay.cast import cast_column
 from usr_nb.overlay.merge import Merged
-from usr_nb.overlay.parts import new_part_time
+from usr_nb.overlay.parts import PartInfo, new_part_time
 from usr_nb.readers import Rows
 
 PREFIX: Final = "keep:"
 FASTA_COLUMNS: Final = ("name", "description", "header")
 NAMES: Final = "names"
 RECORDS: Final = "fasta_records"
-RECORDS_TYPE: Final = "list<struct<position:int64,header:string,width:int32>>"
+RECORDS_TYPE: Final = (
+    "list<struct<position:int64,header:string,width:int32,newline:string,ended:bool>>"
+)
+_LEGAL: Final = re.compile(r"(?!.*__)[A-Za-z0-9_][A-Za-z0-9_.\-]*\Z")
 
 
 class Keeper:
     """The columns that one import keeps in a namespace.
 
     Of FASTA these are ``name``, ``description``, ``header`` (the line after ``>``), ``names`` (of
-    all records folded into the row) and ``fasta_records``: per record its 0-based place in the
-    file, its header and the width of its lines, from which the file can be written again.
+    all records folded into the row) and ``fasta_records``: per record its place (0-based, counted
+    on from earlier imports into the namespace), its header, the width and end of its lines, and
+    whether its last line ended, from which the file can be written again.
 
     Attributes
     ----------
@@ -52,18 +57,26 @@ class Keeper:
         self.rows = rows
         self.is_fasta = rows.format == "fasta"
         self._entry = registry.get(namespace)
-        taken: set[str] = set()
-        self.columns: dict[str, Column] = {}
-        for source in rows.schema.names:
-            if source not in REQUIRED_COLUMNS:
-                full = f"{namespace}__{_field(source.removeprefix(f'{namespace}__'), taken)}"
-                self.columns[source] = self._column(full, rows.schema.field(source).type)
+        sources = [n for n in rows.schema.names if n not in REQUIRED_COLUMNS]
+        fields = _fields([s.removeprefix(f"{namespace}__") for s in sources])
+        self.columns: dict[str, Column] = {
+            s: self._column(f"{namespace}__{f}", rows.schema.field(s).type)
+            for s, f in zip(sources, fields, strict=True)
+        }
         self._added = []
         if self.is_fasta:
             self._added = [
                 Column(f"{namespace}__{NAMES}", "list<string>"),
                 Column(f"{namespace}__{RECORDS}", RECORDS_TYPE),
             ]
+        for column in self._added:
+            known = self._entry.column(column.name) if self._entry is not None else None
+            if known is not None and not same_type(known.arrow_type, column.arrow_type):
+                raise SchemaError(
+                    f"'{column.name}' is registered as {known.type}; FASTA records are kept "
+                    f"as {column.type}",
+                    hint="Keep them in another namespace.",
+                )
 
     def _column(self, full: str, dtype: pa.DataType) -> Column:
         known = self._entry.column(full) if self._entry is not None else None
@@ -137,30 +150,56 @@ class Keeper:
             [pa.field("id", pa.string())]
             + [pa.field(col.name, col.arrow_type) for col in self.all_columns]
         )
-        tables = self._tables(incoming, keep, schema)
+        tables = self._tables(incoming, keep, schema, self._next_position(merged, infos))
         c.stage_overlay(self.namespace, key="id", created_at=at, schema=schema, batches=tables)
 
+    def check_cells(self, incoming: Incoming, keep: npt.NDArray[np.bool_]) -> None:
+        """Raise for a cell that its registered column cannot hold, before anything is written."""
+        for _ in self._cast_batches(incoming, keep):
+            pass
+
+    def _next_position(self, merged: Merged, infos: Sequence[PartInfo]) -> int:
+        """Return the place of the first record: behind those that the namespace has."""
+        name = f"{self.namespace}__{RECORDS}"
+        held = set(merged.base_schema.names).union(*(i.columns for i in infos))
+        if not self.is_fasta or name not in held:
+            return 0
+        records = merged.table([name]).column(0).combine_chunks().flatten()
+        last = pc.max(records.field("position")).as_py()
+        return 0 if last is None else int(last) + 1
+
     def _tables(
-        self, incoming: Incoming, keep: npt.NDArray[np.bool_], schema: pa.Schema
+        self, incoming: Incoming, keep: npt.NDArray[np.bool_], schema: pa.Schema, first: int
     ) -> Iterator[pa.Table]:
         repeats = self._repeated_headers(incoming) if self.is_fasta else {}
+        for start, batch, cells in self._cast_batches(incoming, keep):
+            added: list[pa.Array] = []
+            if self.is_fasta:
+                rows = start + np.flatnonzero(keep[start : start + batch.num_rows])
+                kept = batch.take(pa.array(rows - start))
+                added = self._fasta_cells(kept, rows, repeats, first, incoming.spill.rows)
+            yield pa.Table.from_arrays([*cells, *added], schema=schema)
+
+    def _cast_batches(
+        self, incoming: Incoming, keep: npt.NDArray[np.bool_]
+    ) -> Iterator[tuple[int, pa.RecordBatch, list[Any]]]:
+        """Yield (first row, whole batch, cells of the rows to keep: ids, then each column)."""
         start = 0
         for batch in incoming.spill:
-            rows = np.flatnonzero(keep[start : start + batch.num_rows])
-            kept = batch.take(pa.array(rows))
-            where = f"{self.rows.label}, from row {start + 1}"
-            arrays: list[Any] = [kept.column("id")]
+            mask = keep[start : start + batch.num_rows]
+            rows = pa.array(np.flatnonzero(mask))
+            # Rows left out are nulls while casting, so that an error counts rows of the input.
+            known = pa.array(np.arange(len(mask)), mask=~mask)
+            where = self.rows.label + (f", counted from row {start + 1}" if start else "")
+            arrays: list[Any] = [batch.column("id").take(rows)]
             for source, column in self.columns.items():
-                values = pa.chunked_array([kept.column(PREFIX + source)])
-                arrays.append(
-                    cast_column(
-                        values, column.arrow_type, name=column.name, parse_json=True, where=where
-                    )
+                values = pa.chunked_array([batch.column(PREFIX + source).take(known)])
+                cast = cast_column(
+                    values, column.arrow_type, name=column.name, parse_json=True, where=where
                 )
-            if self.is_fasta:
-                arrays += self._fasta_cells(kept, rows + start, repeats)
+                arrays.append(cast.take(rows))
+            yield start, batch, arrays
             start += batch.num_rows
-            yield pa.Table.from_arrays(arrays, schema=schema)
 
     def _repeated_headers(self, incoming: Incoming) -> dict[int, tuple[int, str, str]]:
         rows = np.array(sorted(r for group in incoming.repeats.values() for r in group), np.int64)
@@ -175,8 +214,11 @@ class Keeper:
         kept: pa.RecordBatch,
         rows: npt.NDArray[np.int64],
         repeats: Mapping[int, tuple[int, str, str]],
+        first: int,
+        total: int,
     ) -> list[pa.Array]:
-        width = self.rows.extra.get("line_width")
+        form = {"width": self.rows.extra["line_width"], "newline": self.rows.extra["newline"]}
+        unended = None if self.rows.extra["final_newline"] else total - 1
         names, records = [], []
         own = zip(
             rows.tolist(),
@@ -187,18 +229,30 @@ class Keeper:
         for row, header, name in own:
             group = [repeats[r] for r in self._groups.get(row, ())] or [(row, header, name)]
             names.append([n for _, _, n in group])
-            records.append([{"position": r, "header": h, "width": width} for r, h, _ in group])
+            records.append(
+                [
+                    {"position": first + r, "header": h, "ended": r != unended, **form}
+                    for r, h, _ in group
+                ]
+            )
         return [pa.array(names, pa.list_(pa.string())),
                 pa.array(records, self._added[1].arrow_type)]  # fmt: skip
 
 
-def _field(name: str, taken: set[str]) -> str:
-    """Return a legal field name like `name` that is not taken yet."""
-    clean = re.sub(r"[^A-Za-z0-9_.\-]", "_", name).lstrip(".-").strip() or "column"
-    clean = re.sub(r"__+", "_", clean)
-    field, n = clean, 1
-    while field in taken:
-        n += 1
-        field = f"{clean}_{n}"
-    taken.add(field)
-    return field
+def _fields(names: Sequence[str]) -> list[str]:
+    """Return a legal field name like each name, all different; legal ones stay as they are."""
+    taken = {n for n in names if _LEGAL.match(n)}
+    fields = []
+    for name in names:
+        if _LEGAL.match(name):
+            fields.append(name)
+            continue
+        clean = re.sub(r"[^A-Za-z0-9_.\-]", "_", name)
+        clean = re.sub(r"__+", "_", clean).lstrip("._-").rstrip("_") or "column"
+        field, n = clean, 1
+        while field in taken:
+            n += 1
+            field = f"{clean}_{n}"
+        taken.add(field)
+        fields.append(field)
+    return fields

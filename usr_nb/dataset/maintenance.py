@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from usr_nb.contract.names import TOMBSTONE_NS, check_namespace, check_snapshot_name
 from usr_nb.contract.records import TOMBSTONE_SCHEMA
@@ -168,9 +169,14 @@ def retire_overlay(c: Change, namespace: str, *, archive: bool) -> list[str]:
 
 
 def write_dropped_ids(c: Change, ids: pa.ChunkedArray, why: str) -> str:
-    """Stage the list of ids that this change removes for good (VAL); returns its path."""
+    """Stage the list of ids that this change removes for good (VAL); returns its path.
+
+    Their sequences stand beside them: overlays keyed by sequence know no ids.
+    """
+    merged = c.merged()
+    rows = pc.index_in(ids, value_set=merged.base_keys("id").combine_chunks())
     path = f"{ARTIFACTS}/dropped-{to_snapshot_stamp(parse(c.stage.at))}-{why}.parquet"
-    table = pa.table({"id": ids})
+    table = pa.table({"id": ids, "sequence": merged.base_keys("sequence").take(rows)})
     with c.stage.file(path) as sink:
         write_batches(sink, table.schema, [table])
     return path

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -15,9 +17,11 @@ import pyarrow.compute as pc
 
 from usr_nb.contract.essentials import ESSENTIALS
 from usr_nb.contract.names import check_namespace, namespace_of
+from usr_nb.contract.order import next_created_at
 from usr_nb.contract.types import same_type
 from usr_nb.dataset.context import Actor, Change, Context, change
 from usr_nb.dataset.maintenance import section, snapshot_of_base
+from usr_nb.dataset.revival import silence_revived
 from usr_nb.errors import DuplicateIDError, NamespaceError, SchemaError, ValidationError, some
 from usr_nb.overlay.cast import cast_column
 from usr_nb.overlay.lookup import base_column, normal_keys
@@ -43,7 +47,7 @@ class MergeResult:
     rows_src, rows_added : int
         Live rows of the source; those appended to the destination.
     duplicates_total : int
-        Rows of the source whose id the destination has.
+        Rows of the source whose id the destination, or an earlier row of the source, has.
     casefold_skipped : int
         Rows left out because their letters, ignoring case, are there under another id.
     cells_filled, cells_replaced : int
@@ -140,7 +144,8 @@ def merge_datasets(
                 Merged(source_view, registry, include_deleted=True),
                 policy,
             )
-            return plan.result(dry_run=True)
+            carried = {ns: part.table.num_rows for ns, part in plan.parts().items()}
+            return plan.result(dry_run=True, carried=carried)
     args = {
         "dest": into.name, "src": other.name, "columns": columns, "if_duplicate": if_duplicate,
         "coerce_overlap": coerce_overlap, "avoid_casefold_dups": avoid_casefold_dups,
@@ -180,7 +185,9 @@ class Plan:
         ids = source.base_keys("id").take(pa.array(self.rows))
         at = pc.fill_null(pc.index_in(ids, value_set=dest.base_keys("id").combine_chunks()), -1)
         self.dest_rows: Rows = np.asarray(at.to_numpy(), np.int64)
-        self.duplicates = self.dest_rows >= 0
+        repeats = _repeats(ids)
+        self.duplicates = (self.dest_rows >= 0) | repeats
+        self.patched = (self.dest_rows >= 0) & ~repeats
         if policy.if_duplicate == "error" and self.duplicates.any():
             self._raise_duplicates(ids)
         none = np.zeros(len(self.rows), bool)
@@ -211,7 +218,12 @@ class Plan:
         for ns in self.policy.carry:
             if not any(namespace_of(n) == ns for n in self.source.schema.names):
                 raise NamespaceError(f"The source has no values of namespace '{ns}' to carry")
-        self.columns_added = [n for n in extra if namespace_of(n) not in self.policy.carry]
+        self._extra = [n for n in extra if namespace_of(n) not in self.policy.carry]
+
+    @property
+    def columns_added(self) -> list[str]:
+        """Columns that the base gets; without new rows it stays as it is."""
+        return self._extra if len(self.new) else []
 
     def _raise_duplicates(self, ids: pa.ChunkedArray) -> None:
         at = np.flatnonzero(self.duplicates)
@@ -254,15 +266,15 @@ class Plan:
 
     def _patches(self) -> Iterator[Patch]:
         """Yield, per namespace, the cells of duplicates that change."""
-        if self.policy.if_duplicate in ("skip", "error") or not self.duplicates.any():
+        if self.policy.if_duplicate in ("skip", "error") or not self.patched.any():
             return
         names = [n for n in self.source.base_schema.names if n not in ESSENTIALS]
         names += [n for ns in self.policy.carry for n in self.carried_columns(ns)]
         names = list(dict.fromkeys(names))
         if not names:
             return
-        theirs = self.derived(self.rows[self.duplicates], names)
-        at = self.dest_rows[self.duplicates]
+        theirs = self.derived(self.rows[self.patched], names)
+        at = self.dest_rows[self.patched]
         there = [n for n in names if n in self.dest.schema.names]
         mine = self.dest.take(at, there)
         for ns in sorted({ns for n in names if (ns := namespace_of(n))}):
@@ -290,7 +302,14 @@ class Plan:
             target = self.dest.registry.column(ns or "", name).arrow_type
         return cast_column(values, target, name=name, parse_json=False, where="source")
 
-    def result(self, *, dry_run: bool, carried: dict[str, int] | None = None) -> MergeResult:
+    def parts(self) -> dict[str, Part]:
+        """Return the overlay part that each namespace gets."""
+        patches = {p.namespace: p for p in self.patches}
+        spaces = sorted(set(patches) | set(self.policy.carry))
+        found = {ns: _make_part(self, ns, patches.get(ns)) for ns in spaces}
+        return {ns: part for ns, part in found.items() if part is not None}
+
+    def result(self, *, dry_run: bool, carried: dict[str, int]) -> MergeResult:
         """Return the counts."""
         return MergeResult(
             rows_src=len(self.rows),
@@ -300,7 +319,7 @@ class Plan:
             cells_filled=sum(p.filled for p in self.patches),
             cells_replaced=sum(p.replaced for p in self.patches),
             columns_added=self.columns_added,
-            carried=carried if carried is not None else dict.fromkeys(self.policy.carry, 0),
+            carried=carried,
             dry_run=dry_run,
         )
 
@@ -333,24 +352,57 @@ def _folded(merged: Merged) -> pa.ChunkedArray:
 
 
 def _equal(a: pa.ChunkedArray, b: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    if not pa.types.is_nested(a.type):
+    """Say which cells are the same value; NaN is the same as NaN."""
+    if not (pa.types.is_nested(a.type) or pa.types.is_floating(a.type)):
         return np.asarray(pc.fill_null(pc.equal(a, b.cast(a.type)), False).to_numpy(), bool)
-    return np.array([x == y for x, y in zip(a.to_pylist(), b.to_pylist(), strict=True)], bool)
+    pairs = zip(a.to_pylist(), b.cast(a.type).to_pylist(), strict=True)
+    return np.array([_same(x, y) for x, y in pairs], bool)
+
+
+def _same(x: Any, y: Any) -> bool:
+    if isinstance(x, list) and isinstance(y, list):
+        return len(x) == len(y) and all(map(_same, x, y))
+    if isinstance(x, dict) and isinstance(y, dict):
+        return x.keys() == y.keys() and all(_same(x[k], y[k]) for k in x)
+    if isinstance(x, float) and isinstance(y, float) and math.isnan(x):
+        return math.isnan(y)
+    return bool(x == y)
+
+
+def _repeats(keys: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Return which keys repeat an earlier one."""
+    codes = keys.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    again = np.ones(len(codes), bool)
+    again[np.unique(codes, return_index=True)[1]] = False
+    return again
 
 
 # Writing ---------------------------------------------------------------------------------------
 
 
 def _write(c: Change, plan: Plan, source: str, args: dict[str, Any]) -> MergeResult:
-    parts = {p.namespace: p for p in plan.patches}
-    spaces = sorted(set(parts) | set(plan.policy.carry))
+    parts = plan.parts()
+    result = plan.result(
+        dry_run=False, carried={ns: part.table.num_rows for ns, part in parts.items()}
+    )
     if not len(plan.new) and not parts:
-        return plan.result(dry_run=False)
+        return result
     snapshot = snapshot_of_base(c, auto=True)
+    times: dict[str, datetime] = {}
     if len(plan.new):
         _write_base(c, plan)
-    carried = {ns: n for ns in spaces if (n := _write_part(c, plan, ns, parts.get(ns)))}
-    result = plan.result(dry_run=False, carried=carried)
+        added = plan.source.base_rows_of(plan.new, ["id", "sequence"])
+        times = silence_revived(c, plan.dest, added.to_batches())
+    for ns, part in parts.items():
+        at = new_part_time(plan.dest.parts(ns) if ns in c.view.overlays else [])
+        c.stage_overlay(
+            ns,
+            key=part.key,
+            created_at=next_created_at(at, times.get(ns)),
+            schema=part.table.schema,
+            batches=[part.table],
+            unspoken=part.unspoken,
+        )
     c.record(
         "merge_datasets",
         metrics={
@@ -407,14 +459,26 @@ def _spread(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _write_part(c: Change, plan: Plan, ns: str, patch: Patch | None) -> int:
-    """Stage one part with the carried cells of new rows and the changed cells of duplicates."""
+@dataclass(frozen=True)
+class Part:
+    """One overlay part to write, and the cells of it that say nothing."""
+
+    table: pa.Table
+    key: str
+    unspoken: dict[str, npt.NDArray[np.bool_]]
+
+
+def _make_part(plan: Plan, ns: str, patch: Patch | None) -> Part | None:
+    """Return one part with the carried cells of new rows and the changed cells of duplicates.
+
+    Where rows share a key (letters in any case), the destination's row and the first one speak.
+    """
     carry = ns in plan.policy.carry and len(plan.new) > 0
     names = plan.carried_columns(ns) if carry else []
     names += [n for n in (patch.cells if patch else {}) if n not in names]
     if not names:
-        return 0
-    infos = plan.dest.parts(ns) if ns in c.view.overlays else []
+        return None
+    infos = plan.dest.parts(ns) if ns in plan.dest.view.overlays else []
     key = infos[0].key if infos else "id"
     source_column = base_column(key)
     keys: list[Any] = []
@@ -441,17 +505,16 @@ def _write_part(c: Change, plan: Plan, ns: str, patch: Patch | None) -> int:
             cells[n] += column.chunks
             silent[n].append(~changed)
     normal = normal_keys(pa.chunked_array(keys, pa.string()), key)
-    arrays = {key: normal, **{n: pa.chunked_array(cells[n]) for n in names}}
-    table = pa.table(arrays)
-    c.stage_overlay(
-        ns,
-        key=key,
-        created_at=new_part_time(infos),
-        schema=table.schema,
-        batches=[table],
-        unspoken={n: np.concatenate(silent[n]) for n in names},
-    )
-    return int(table.num_rows)
+    speaks = ~_repeats(normal)
+    if carry and key != "id":
+        mine = normal_keys(plan.dest.base_keys(source_column), key).combine_chunks()
+        known = np.asarray(pc.is_in(normal, value_set=mine).to_numpy(), bool)
+        speaks &= ~(known & (np.arange(len(known)) < len(plan.new)))
+    if not speaks.any():
+        return None
+    table = pa.table({key: normal, **{n: pa.chunked_array(cells[n]) for n in names}})
+    unspoken = {n: np.concatenate(silent[n])[speaks] for n in names}
+    return Part(table.filter(pa.array(speaks)), key, unspoken)
 
 
 def _nulls(plan: Plan, name: str, n: int) -> pa.ChunkedArray:

@@ -239,10 +239,9 @@ def _whole_state(view: View, merged: Merged) -> pa.Table:
     stated = current_file(view, STATE_NS, STATE_SCHEMA)
     if all(len(i.columns) == len(STATE_FIELDS) for i in parts_of(view, STATE_NS)):
         return stated
-    found = find(merged, stated.column("id").to_pylist(), allow_missing=True)
-    known = _state_rows(merged, found)
-    space = KeySpace(known.column("id"), unique=True)
-    orphans = stated.filter(pa.array(space.codes(stated.column("id")) < 0))
+    rows = KeySpace(merged.base_keys("id"), unique=True).codes(stated.column("id"))
+    known = _state_rows(merged, Found([], rows[rows >= 0], []))
+    orphans = stated.filter(pa.array(rows < 0))
     return pa.concat_tables([known, orphans])
 
 

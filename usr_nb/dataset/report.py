@@ -45,7 +45,7 @@ class ImportReport:
     duplicates, casefold_duplicates, existing : int
         Rows that repeat an earlier row's id; its letters in other case; an id of the dataset.
     min_length, max_length : int
-        Shortest and longest sequence, in letters.
+        Shortest and longest sequence, in letters; missing ones left out.
     ignored_columns : list of str
         Columns that are not read.
     """
@@ -73,8 +73,9 @@ class ImportReport:
 class _Letters:
     """Counts over sequences, batch by batch."""
 
-    def __init__(self) -> None:
-        self.rows = 0
+    def __init__(self, request: ImportRequest) -> None:
+        self.request = request
+        self.rows = self.told_apart = 0
         self.letters: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.lengths: list[tuple[int, int]] = []
@@ -90,6 +91,8 @@ class _Letters:
             return
         text = trim(pa.chunked_array([column.cast(pa.string())])).combine_chunks()
         text = pc.fill_null(text, "")
+        known = pc.not_equal(text, "")
+        text = text.filter(known)
         self._count_letters(text)
         has_upper = _mask(pc.match_substring_regex(text, "[A-Z]"))
         has_lower = _mask(pc.match_substring_regex(text, "[a-z]"))
@@ -101,9 +104,20 @@ class _Letters:
         ends = pc.min_max(pc.utf8_length(text)).as_py()
         if ends["min"] is not None:
             self.lengths.append((ends["min"], ends["max"]))
-        kind = pa.repeat("", len(text))
+        kind = self._kinds(batch).filter(known)
+        if self.request.strip_stop:
+            text = pc.replace_substring_regex(text, r"\*+$", "")
+        self.told_apart += len(text)
         self.exact.append(id_prefixes(compute_ids(kind, text)))
         self.folded.append(id_prefixes(compute_ids(kind, pc.utf8_upper(text))))
+
+    def _kinds(self, batch: pa.RecordBatch) -> pa.Array:
+        """Return the bio type of each row: letters of different kinds are different records."""
+        default = self.request.default_bio_type
+        if "bio_type" not in batch.schema.names:
+            return pa.repeat(default, batch.num_rows)
+        given = batch.column("bio_type")
+        return pc.fill_null(given.cast(pa.string()), default)
 
     def _count_letters(self, text: pa.Array) -> None:
         whole = pc.binary_join(pa.array([text.to_pylist()], pa.list_(pa.string())), "")[0].as_py()
@@ -118,8 +132,8 @@ class _Letters:
         """Return (rows that repeat an earlier one, rows that repeat its letters in other case)."""
         if not self.exact:
             return 0, 0
-        exact = self.rows - len(np.unique(np.concatenate(self.exact)))
-        folded = self.rows - len(np.unique(np.concatenate(self.folded)))
+        exact = self.told_apart - len(np.unique(np.concatenate(self.exact)))
+        folded = self.told_apart - len(np.unique(np.concatenate(self.folded)))
         return exact, folded - exact
 
 
@@ -129,7 +143,7 @@ def _mask(values: Any) -> np.ndarray[Any, Any]:
 
 def import_report(ctx: Context, rows: Rows, request: ImportRequest) -> ImportReport:
     """Look at every row; see :meth:`Dataset.import_report`."""
-    seen = _Letters()
+    seen = _Letters(request)
     problems = Problems()
     refused: str | None = None
     existing = added = skipped = 0

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from usr_nb.contract.essentials import ARROW_SCHEMA
 from usr_nb.contract.names import STATE_NS, TOMBSTONE_NS
 from usr_nb.contract.records import STATE_SCHEMA
 from usr_nb.dataset.context import Change
 from usr_nb.dataset.dropped import dropped_ids
 from usr_nb.dataset.records import current_file, replace_file
-from usr_nb.dataset.spill import Spill
 from usr_nb.overlay.lookup import base_column, normal_keys
 from usr_nb.overlay.merge import Merged, union_keys
 from usr_nb.overlay.parts import new_part_time
 
 
 def silence_revived(
-    c: Change, merged: Merged, spill: Spill, keep: npt.NDArray[np.bool_]
+    c: Change, merged: Merged, added: Iterable[pa.RecordBatch]
 ) -> dict[str, datetime]:
     """Stage nulls over the old overlay values of added rows that were once removed for good.
+
+    `added` holds id and sequence of the rows.
 
     Returns namespace → time of the part staged for it. A value that another row of the base
     shares by its sequence key is left alone.
@@ -31,7 +32,13 @@ def silence_revived(
     gone = dropped_ids(c.ctx.layout)
     if len(gone) == 0:
         return {}
-    revived = _revived(spill, keep, gone)
+    schema = pa.schema([ARROW_SCHEMA.field(n) for n in ("id", "sequence")])
+    found = [
+        pa.RecordBatch.from_arrays(b.select(schema.names).columns, schema=schema)
+        for batch in added
+        if (b := batch.filter(pc.is_in(batch.column("id"), value_set=gone))).num_rows
+    ]
+    revived = pa.Table.from_batches(found, schema=schema)
     if revived.num_rows == 0:
         return {}
     times: dict[str, datetime] = {}
@@ -43,19 +50,6 @@ def silence_revived(
             if at is not None:
                 times[ns] = at
     return times
-
-
-def _revived(spill: Spill, keep: npt.NDArray[np.bool_], gone: pa.Array) -> pa.Table:
-    found = []
-    start = 0
-    for batch in spill:
-        hit = pc.is_in(batch.column("id"), value_set=gone).to_numpy(zero_copy_only=False)
-        mask = np.asarray(hit, bool) & keep[start : start + batch.num_rows]
-        start += batch.num_rows
-        if mask.any():
-            found.append(batch.select(["id", "sequence"]).filter(pa.array(mask)))
-    schema = pa.schema([spill.schema.field("id"), spill.schema.field("sequence")])
-    return pa.Table.from_batches(found, schema=schema)
 
 
 def _silence(c: Change, merged: Merged, ns: str, revived: pa.Table) -> datetime | None:

@@ -21,6 +21,7 @@ import secrets
 import shutil
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,8 @@ from typing import Any
 from usr_nb.errors import StorageError
 
 TEMP_PREFIX = ".tmp-"
+_TORN_LOOKS = 5
+_TORN_PAUSE_S = 0.002
 _TEMP_NAME = re.compile(r"\.tmp-(?P<owner>[^/]+)-[0-9a-f]{8}\Z")
 _HINTS = {
     errno.ENOSPC: "The disk is full: free space and run the command again.",
@@ -248,13 +251,25 @@ def new_file(path: Path) -> Iterator[Sink]:
 
 @contextlib.contextmanager
 def replaced_file(path: Path) -> Iterator[Sink]:
-    """Write a file that takes the place of `path` in one step, for files of no slot (exports)."""
+    """Write a file that takes the place of `path` in one step, for files of no slot (exports).
+
+    Temporary files that dead processes left in its folder are removed: nobody else would.
+    """
+    _sweep(path.parent)
     with _aside(path) as sink:
         yield sink
         sink.seal()
         with typed(path, "replace"):
             os.replace(sink.path, path)
     fsync_dir(path.parent)
+
+
+def _sweep(folder: Path) -> None:
+    with contextlib.suppress(OSError, StorageError):
+        for name in os.listdir(folder):
+            owner = temp_owner(name)
+            if owner is not None and owner_is_dead(owner):
+                unlink(folder / name)
 
 
 @contextlib.contextmanager
@@ -287,16 +302,26 @@ def append(path: Path, data: bytes) -> None:
     with typed(path, "append to"):
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
-            size = os.fstat(fd).st_size
-            if size and os.pread(fd, 1, size - 1) != b"\n":
+            fresh = os.fstat(fd).st_size == 0
+            if _is_torn(fd):
                 data = b"\n" + data
             if os.write(fd, data) != len(data):
                 raise OSError(errno.ENOSPC, "the line was written only in part")
             os.fsync(fd)
         finally:
             os.close(fd)
-    if size == 0:
+    if fresh:
         fsync_dir(path.parent)
+
+
+def _is_torn(fd: int) -> bool:
+    """Say whether a file ends in half a line, and not only because a line is being written."""
+    for _ in range(_TORN_LOOKS):
+        size = os.fstat(fd).st_size
+        if not size or os.pread(fd, 1, size - 1) == b"\n":
+            return False
+        time.sleep(_TORN_PAUSE_S)
+    return True
 
 
 def link(source: Path, target: Path) -> None:

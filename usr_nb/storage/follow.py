@@ -19,7 +19,8 @@ class LogReader:
 
     A last line is not handed out until it is complete. A line that repeats an operation and
     action is folded. If the log is replaced (rotated), the rest of the old file comes first, then
-    the new one from its start; if it is truncated, reading starts over.
+    the new one from its start; if it is truncated, or is another log than the offset came from,
+    reading starts over.
 
     Parameters
     ----------
@@ -102,13 +103,20 @@ class LogReader:
         file = self._open()
         if file is None:
             return []
-        if os.fstat(file.fileno()).st_size < self.offset:
+        if os.fstat(file.fileno()).st_size < self.offset or not self._at_line_start(file):
             self.offset = 0
         file.seek(self.offset)
         data = file.read()
         end = data.rfind(b"\n") + 1
         self.offset += end
         return data[:end].splitlines(keepends=True)
+
+    def _at_line_start(self, file: IO[bytes]) -> bool:
+        """Say whether the offset is one that this log can have given: it ends a line."""
+        if self.offset == 0:
+            return True
+        file.seek(self.offset - 1)
+        return file.read(1) == b"\n"
 
     def _replaced(self) -> bool:
         if self._file is None:

@@ -20,6 +20,7 @@ from usr_nb.storage.layout import Layout
 
 _SLOT: Final = re.compile(r"slot-(\d{12})\Z", re.ASCII)
 _OPERATION: Final = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{12}\Z", re.ASCII)
+KEEP_SLOTS: Final = 64
 INTENT_FILE: Final = "intent.json"
 OWNER_FILE: Final = "owner"
 
@@ -110,6 +111,8 @@ def slot_path(layout: Layout, number: int) -> Path:
 
 def slot_numbers(layout: Layout) -> list[int]:
     """Return the numbers of all slots, ascending."""
+    if not layout.txn.is_dir():
+        return []
     try:
         with door.typed(layout.txn, "list"):
             names = [p.name for p in layout.txn.iterdir()]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -103,8 +104,8 @@ def open_parquet(path: Path) -> pq.ParquetFile:
     """
     try:
         source = pa.OSFile(str(path), "rb")
-    except FileNotFoundError:
-        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(errno.ENOENT, "No such file", str(path)) from error
     except OSError as error:
         raise StorageError(f"Cannot read {path}: {error}") from None
     try:

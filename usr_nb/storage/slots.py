@@ -10,7 +10,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,7 @@ from usr_nb.errors import ConcurrentWriteError, StorageError
 from usr_nb.storage import door, eventlog, lock, notes, tidy
 from usr_nb.storage.intents import (
     INTENT_FILE,
+    KEEP_SLOTS,
     OWNER_FILE,
     Install,
     Intent,
@@ -34,10 +35,10 @@ from usr_nb.storage.intents import (
 from usr_nb.storage.layout import RETIRED, Layout
 
 T = TypeVar("T")
-KEEP_SLOTS: Final = 64
 ATTEMPTS: Final = 12
 
 __all__ = [
+    "KEEP_SLOTS",
     "CommittedWarning", "Install", "Intent", "Retire", "Stage", "commit", "highest_slot",
     "is_listed", "new_operation_id", "pending", "read_slot", "roll_forward", "settle",
     "slot_numbers", "slot_path",
@@ -260,11 +261,13 @@ def commit(
     *,
     action: str,
     timeout_s: float | None = None,
+    locked: bool = True,
 ) -> T:
     """Run `build` on the settled state and commit what it staged.
 
     `build` may be called again if another writer commits first, so it must read the state
-    anew each time. If it stages nothing, nothing is written.
+    anew each time. If it stages nothing, nothing is written. Without `locked` it waits for nobody,
+    at the price of sending others, or itself, round again: for short changes that must not wait.
 
     Raises
     ------
@@ -280,7 +283,8 @@ def commit(
     """
     layout = Layout(folder)
     door.make_dirs(layout.txn)
-    with lock.held(folder, action=action, timeout_s=timeout_s):
+    excluding = lock.held(folder, action=action, timeout_s=timeout_s) if locked else nullcontext()
+    with excluding:
         for attempt in range(ATTEMPTS):
             stage = Stage(layout, settle(layout), action)
             try:
@@ -292,12 +296,14 @@ def commit(
                 published = stage.publish()
             except FileNotFoundError as error:
                 # Another writer retired what `build` was reading, where the lock excludes nobody.
-                if _is_published(stage) or highest_slot(layout) == stage.slot:
+                published = _is_published(stage)
+                if not published:
+                    stage.discard()
+                if published or highest_slot(layout) == stage.slot:
                     raise StorageError(
                         f"{error.filename or folder} vanished while it was in use",
                         hint="Read the dataset, then try again.",
                     ) from error
-                published = False
             except BaseException:
                 if not _is_published(stage):
                     stage.discard()

@@ -21,6 +21,7 @@ from usr_nb.errors import SequencesError, StorageError
 from usr_nb.storage import door, eventlog
 from usr_nb.storage.intents import (
     INTENT_FILE,
+    KEEP_SLOTS,
     OWNER_FILE,
     highest_slot,
     is_operation_id,
@@ -201,7 +202,8 @@ def _last_look(layout: Layout) -> float:
 
 
 def _recent_slots(layout: Layout, since: float) -> Iterator[int]:
-    for number in slot_numbers(layout):
+    # Only the newest: a lower number may stand for a commit that was withdrawn.
+    for number in slot_numbers(layout)[-KEEP_SLOTS:]:
         with contextlib.suppress(FileNotFoundError):
             if slot_path(layout, number).stat().st_ctime >= since:
                 yield number

@@ -180,7 +180,8 @@ def _list_overlays(
     paths = {p: layout.dir / p for p in overlay_paths(layout)}
     for gone in intent.retire if intent is not None else ():
         at = paths.get(gone.path)
-        if at is not None and slots.is_listed(at, gone):
+        # What vanishes after it was listed is being retired right now: it counts as gone, too.
+        if at is not None and (slots.is_listed(at, gone) or not at.exists()):
             del paths[gone.path]
     for path, at in staged.items():
         if namespace_of_path(path) is not None:

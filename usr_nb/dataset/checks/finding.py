@@ -9,7 +9,7 @@ from typing import Literal
 import pyarrow as pa
 
 from usr_nb.contract.registry import Registry
-from usr_nb.dataset.dropped import dropped_ids
+from usr_nb.dataset.dropped import dropped_ids, dropped_sequences
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage.layout import Layout
 from usr_nb.storage.view import View
@@ -43,6 +43,11 @@ class Scope:
     def dropped(self) -> pa.Array:
         """The ids that dedupe and drop-deleted removed for good."""
         return dropped_ids(self.layout)
+
+    @cached_property
+    def dropped_sequences(self) -> pa.Array:
+        """The sequences of those rows."""
+        return dropped_sequences(self.layout)
 
 
 def accepts_hash(

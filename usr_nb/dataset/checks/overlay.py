@@ -67,10 +67,10 @@ def _one(scope: Scope, info: PartInfo) -> Iterator[Finding]:
 
 
 def _dropped(scope: Scope, keys: pa.ChunkedArray, info: PartInfo) -> bool:
-    """Say whether the list of dropped ids explains all of these orphans."""
-    if info.key != "id":
-        return False
-    return bool(pc.all(pc.is_in(keys, value_set=scope.dropped)).as_py())
+    """Say whether the lists of dropped rows explain all of these orphans."""
+    gone = scope.dropped if info.key == "id" else scope.dropped_sequences
+    known = normal_keys(pa.chunked_array([gone]), info.key).combine_chunks()
+    return bool(pc.all(pc.is_in(keys, value_set=known)).as_py())
 
 
 def _columns(scope: Scope, info: PartInfo) -> Iterator[Finding]:

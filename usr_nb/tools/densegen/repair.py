@@ -100,7 +100,7 @@ def repair(
     >>> repair(ds).touched
     1
     >>> [(s["offset"], s["tf"]) for s in ds.head()["densegen__used_tfbs_detail"][0]]
-    [(2, 'sigma70_high_upstream')]
+    [(2, 'lexa'), (2, 'sigma70_high_upstream')]
     """
     options = Options(
         min_tfbs_len=min_tfbs_len, dedupe=dedupe, drop_missing_used_tfbs=drop_missing_used_tfbs,
@@ -256,6 +256,7 @@ def _report(survey: Survey, drops: Drops, ids: dict[int, str]) -> RepairReport:
         }
         for row, name in ids.items()
     ]
+    found: dict[str, Any] = dict(survey.found)
     return RepairReport(
         rows=survey.rows,
         groups=len(survey.groups),
@@ -263,7 +264,7 @@ def _report(survey: Survey, drops: Drops, ids: dict[int, str]) -> RepairReport:
         touched=len(stays),
         drops={r: reasons[r] for r in REASONS if reasons[r]},
         examples=examples,
-        **survey.found,
+        **found,
     )
 
 

@@ -50,7 +50,7 @@ class Derived:
     @property
     def counts(self) -> dict[str, int]:
         """Parts found per factor, factors in order."""
-        return factor_counts([p.text for p in self.used])
+        return _count([p.tf for p in self.used])
 
 
 def read_parts(entries: Sequence[str | None] | None, *, min_length: int = 1) -> list[Part]:
@@ -81,7 +81,8 @@ def is_single_base(entry: str | None) -> bool:
     >>> is_single_base("lexa:C"), is_single_base("lexa:CT")
     (True, False)
     """
-    return any(len(p.motif) == 1 for p in read_parts([entry]))
+    tf, _, motif = (entry or "").partition(":")
+    return len(motif.strip()) == 1 and bool(tf.strip())
 
 
 def factor_counts(entries: Sequence[str | None] | None) -> dict[str, int]:
@@ -92,8 +93,11 @@ def factor_counts(entries: Sequence[str | None] | None) -> dict[str, int]:
     >>> factor_counts(["lexa:CTGT", "cpxr:ACGT", "LexA:CTGT"])
     {'cpxr': 1, 'lexa': 2}
     """
-    factors = sorted(p.tf for p in read_parts(entries))
-    return {tf: factors.count(tf) for tf in dict.fromkeys(factors)}
+    return _count([p.tf for p in read_parts(entries)])
+
+
+def _count(factors: Sequence[str]) -> dict[str, int]:
+    return {tf: factors.count(tf) for tf in sorted(set(factors))}
 
 
 def find_part(

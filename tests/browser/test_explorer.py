@@ -1,0 +1,181 @@
+"""The explorer in a real browser: it draws the demo library, and all of it follows the filter.
+
+Every count is compared with one made here from the demo's CSV by pandas and `re`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from collections import Counter
+
+import pandas as pd
+import pytest
+from playwright.sync_api import Page, expect
+
+CHARTS = ("length", "gc", "gc-length", "number", "nulls")
+LEXA = "CTGNNNNNNNNNNCAG"
+BAR = re.compile(r"^([\d,]+)(?: to (?:below )?([\d,]+))?: ([\d,]+) of ([\d,]+) rows$")
+
+
+@pytest.fixture(scope="module")
+def library(repo) -> pd.DataFrame:
+    frame = pd.read_csv(repo / "demo_material/demo_library.csv.gz")
+    upper = frame["sequence"].str.upper()
+    # As a fraction of the length: the demo has no other letters than ACGT.
+    frame["gc"] = (upper.str.count("G") + upper.str.count("C")) / frame["sequence"].str.len()
+    # LexA's half sites are each other's reverse complement: one strand finds both.
+    frame["lexa"] = upper.str.contains("CTG.{10}CAG", regex=True)
+    return frame
+
+
+def wait_for_charts(page: Page) -> None:
+    for name in CHARTS:
+        page.locator(f"[data-testid=chart-{name}] svg.marks").wait_for()
+
+
+def field(page: Page, name: str):
+    return page.locator(f"[data-testid={name}]").locator("input, select").first
+
+
+def counts(page: Page):
+    return page.locator("[data-testid=counts]")
+
+
+def bars(page: Page, chart: str) -> dict[int, tuple[int, int]]:
+    """Return {first value of the bin: (matching rows, rows)} as a screen reader is told."""
+    found = {}
+    marks = page.locator(f"[data-testid=chart-{chart}] svg.marks [aria-label]")
+    for label in marks.evaluate_all("found => found.map(e => e.getAttribute('aria-label'))"):
+        if match := BAR.match(label):
+            start, _, matching, rows = (int((g or "0").replace(",", "")) for g in match.groups())
+            found[start] = (matching, rows)
+    return found
+
+
+def whole_library(page: Page, rows: int) -> None:
+    field(page, "size").fill(str(rows))
+    field(page, "size").press("Enter")
+    expect(counts(page)).to_have_text(f"All {rows:,} rows; {rows:,} match (100.0 %)")
+
+
+def lengths_in_bins(lengths: pd.Series) -> Counter[int]:
+    return Counter(math.floor(n / 10) * 10 for n in lengths)
+
+
+def counted(hits: int) -> str:
+    return f"All 20,000 rows; {hits:,} match ({100 * hits / 20_000:.1f} %)"
+
+
+def test_the_demo_library_is_drawn_and_reacts_to_every_filter(page, library):
+    # A sample is drawn at first, and says so.
+    wait_for_charts(page)
+    expect(counts(page)).to_have_text("2,000 of 20,000 rows, seed 7; 2,000 match (100.0 %)")
+    for name in CHARTS:
+        expect(page.locator(f"[data-testid=chart-{name}] svg.marks path").first).to_be_attached()
+    drawn = bars(page, "length")
+    assert sum(rows for _, rows in drawn.values()) == 2_000
+    assert all(matching == rows for matching, rows in drawn.values())
+    expect(page.locator("[data-testid=of]")).to_contain_text("rows 1–20 of 2,000 matching")
+    # The table holds one page, never the whole sample.
+    expect(page.locator("table tbody tr")).to_have_count(20)
+
+    # Everything at once, so that counts can be compared with the file.
+    whole_library(page, len(library))
+    motif_step(page, library)
+    length_step(page, library)
+    regex_and_gc_step(page, library)
+
+    # A bad pattern is explained, and does no harm.
+    field(page, "search").fill("TT(")
+    expect(page.get_by_text("is not a regular expression").first).to_be_visible()
+    expect(counts(page)).to_contain_text("; 0 match")
+    field(page, "search").fill("")
+    expect(page.get_by_text("is not a regular expression")).to_have_count(0)
+
+
+def motif_step(page, library):
+    field(page, "search").fill(LEXA)
+    hits = library[library["lexa"]]
+    expect(counts(page)).to_have_text(counted(len(hits)))
+    expected, everything = lengths_in_bins(hits["length"]), lengths_in_bins(library["length"])
+    told = f"60 to 69: {expected[60]:,} of {everything[60]:,} rows"
+    expect(page.locator(f"[data-testid=chart-length] [aria-label='{told}']").first).to_be_attached()
+    drawn = {start: pair for start, pair in bars(page, "length").items() if pair[1]}
+    assert drawn == {start: (expected[start], everything[start]) for start in everything}
+    expect(page.locator("[data-testid=of]")).to_contain_text(f"of {len(hits):,} matching")
+    field(page, "search").fill("")
+    expect(counts(page)).to_have_text(counted(len(library)))
+
+
+def length_step(page, library):
+    low = page.locator("[data-testid=length] [role=slider]").first
+    low.focus()
+    for key in ("PageUp", "PageUp", "ArrowRight"):
+        low.press(key)
+    expect(low).to_have_attribute("aria-valuenow", "61")
+    hits = int((library["length"] >= 61).sum())
+    assert 0 < hits < 10_000
+    expect(counts(page)).to_have_text(counted(hits))
+    low.press("Home")
+    expect(counts(page)).to_have_text(counted(len(library)))
+
+
+def regex_and_gc_step(page, library):
+    field(page, "kind").select_option(label="regex")
+    field(page, "search").fill("^[AT]{4}.*TATAAT")
+    pattern = re.compile("^[AT]{4}.*TATAAT", re.IGNORECASE)
+    found = library["sequence"].map(lambda s: bool(pattern.search(s)))
+    expect(counts(page)).to_have_text(counted(int(found.sum())))
+    high = page.locator("[data-testid=gc] [role=slider]").last
+    high.focus()
+    for _ in range(3):
+        high.press("PageDown")
+    top = int(high.get_attribute("aria-valuenow") or 0)
+    hits = int((found & (library["gc"] <= top / 100)).sum())
+    assert 0 < hits < found.sum()
+    expect(counts(page)).to_have_text(counted(hits))
+
+
+def test_another_dataset_and_a_file_of_ones_own(page, tmp_path):
+    field(page, "dataset").select_option(label="densegen/demo")
+    expect(counts(page)).to_have_text("All 36 rows; 36 match (100.0 %)")
+    field(page, "dataset").select_option(index=2)
+    expect(page.get_by_text("Name a .parquet file")).to_be_visible()
+    file = tmp_path / "my <b>own.parquet"
+    pd.DataFrame({"sequence": ["ACGT", "GGCC", None], "score": [0.5, None, 2.0]}).to_parquet(file)
+    field(page, "path").fill(str(file))
+    field(page, "path").press("Enter")
+    expect(counts(page)).to_have_text("All 3 rows; 3 match (100.0 %)")
+    field(page, "path").fill(str(tmp_path / "<b>none.parquet"))
+    field(page, "path").press("Enter")
+    expect(page.get_by_text("<b>none.parquet: no such file")).to_be_visible()
+
+
+def test_dark_and_narrow_it_fits(page):
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 800, "height": 1100})
+    field(page, "dataset").select_option(label="promoters/sos")
+    wait_for_charts(page)
+    expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
+    for name in CHARTS:
+        box = page.locator(f"[data-testid=chart-{name}]").bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 800
+        # Drawn on the page's own ground, with light letters on it.
+        label = page.locator(f"[data-testid=chart-{name}] svg.marks text").first
+        fill = label.evaluate("e => getComputedStyle(e).fill")
+        assert min(map(int, re.findall(r"\d+", fill)[:3])) > 100, fill
+
+
+def test_a_root_without_datasets_says_what_to_do(repo, home_env, tmp_path):
+    run = subprocess.run(
+        [sys.executable, str(repo / "notebooks/explorer.py"), "--root", str(tmp_path)],
+        env=home_env, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "There is no dataset in" in run.stdout
+    assert "usr demo" in run.stdout
+    assert run.stderr == ""

@@ -1,0 +1,316 @@
+"""A disk in memory: what is on it after each call, and what a kill or a power cut leaves.
+
+The model is that of POSIX, and harsher than any journaling file system:
+
+- *A killed process* leaves everything that its calls did, and half of the write it was in.
+- *A power cut* loses what was not synced. Data of a file not fsynced since may be there whole, by
+  half, as zeros, or not at all. Of the changes of names that no fsync of their folder followed,
+  any subset may be lost, whatever their order. The one thing taken as atomic is a rename: it
+  takes place or does not, also between two folders, and is safe as soon as one of them is synced.
+  An fsync of a file does not save its name.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tests.crash.oshook import Call
+
+ROOT = 0
+#: Files that are appended to or opened in place; all others are never written again.
+GROWING = {".events.log", "meta.md", ".usr.lock"}
+#: What unsynced data may look like after a power cut.
+DATA = ("lost", "half", "zeros", "whole")
+
+#: Path → content; None for a folder. One state of the disk, as its next user finds it.
+Image = Mapping[str, bytes | None]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A file or folder; `synced` is how much of a file's content is safe."""
+
+    is_dir: bool
+    data: bytes = b""
+    synced: int = 0
+    #: A file with this content and the inode that intents know it by.
+    origin: Path | None = None
+
+    def after_power_cut(self, what: str) -> bytes:
+        """Return the content that is found again."""
+        loose = len(self.data) - self.synced
+        if what == "whole" or not loose:
+            return self.data
+        safe = self.data[: self.synced]
+        if what == "half":
+            return self.data[: self.synced + loose // 2]
+        return safe + bytes(loose) if what == "zeros" else safe
+
+
+@dataclass(frozen=True)
+class NameChange:
+    """One change of names, which takes place as a whole."""
+
+    number: int
+    entries: tuple[tuple[int, str, int | None], ...]
+
+
+class Disk:
+    """Files, names, and which of both are safe."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, Node] = {ROOT: Node(is_dir=True)}
+        self.names: dict[tuple[int, str], int] = {}
+        self.safe: dict[tuple[int, str], int] = {}
+        self.safe_since: dict[tuple[int, str], int] = {}
+        self.pending: tuple[NameChange, ...] = ()
+        self.handles: dict[int, int] = {}
+        self.changes = 0
+
+    def copy(self) -> Disk:
+        """Return an independent copy; nodes are never changed in place, so they are shared."""
+        other = Disk()
+        other.nodes, other.names = dict(self.nodes), dict(self.names)
+        other.safe, other.safe_since = dict(self.safe), dict(self.safe_since)
+        other.pending, other.handles = self.pending, dict(self.handles)
+        other.changes = self.changes
+        return other
+
+    @classmethod
+    def of_folder(cls, folder: Path, *, origin: bool = True) -> Disk:
+        """Read a folder; all of it is safe."""
+        disk = cls()
+        for path in sorted(folder.rglob("*")):
+            rel = path.relative_to(folder).as_posix()
+            if path.is_dir():
+                node = Node(is_dir=True)
+            else:
+                data = path.read_bytes()
+                keep = path if origin and path.name not in GROWING else None
+                node = Node(is_dir=False, data=data, synced=len(data), origin=keep)
+            disk._enter(rel, disk._add(node))
+        disk.safe, disk.pending = dict(disk.names), ()
+        return disk
+
+    # Calls -------------------------------------------------------------------------------------
+
+    def _add(self, node: Node) -> int:
+        number = len(self.nodes)
+        self.nodes[number] = node
+        return number
+
+    def _at(self, path: str) -> tuple[int, str]:
+        """Return (folder, last name) of a path."""
+        at = ROOT
+        *folders, last = path.split("/")
+        for name in folders:
+            at = self.names[at, name]
+        return at, last
+
+    def _find(self, path: str) -> int:
+        return ROOT if path == "." else self.names[self._at(path)]
+
+    def _change(self, *entries: tuple[int, str, int | None]) -> None:
+        for folder, name, node in entries:
+            if node is None:
+                self.names.pop((folder, name), None)
+            else:
+                self.names[folder, name] = node
+        self.changes += 1
+        self.pending = (*self.pending, NameChange(self.changes, entries))
+
+    def _enter(self, path: str, node: int) -> None:
+        self._change((*self._at(path), node))
+
+    def do(self, call: Call) -> None:
+        """Carry out one recorded call."""
+        getattr(self, f"_{call.kind}")(call)
+
+    def _create(self, call: Call) -> None:
+        node = self._add(Node(is_dir=False))
+        self._enter(call.path, node)
+        self.handles[call.handle] = node
+
+    def _open(self, call: Call) -> None:
+        self.handles[call.handle] = self._find(call.path)
+
+    def _write(self, call: Call) -> None:
+        number = self.handles[call.handle]
+        node = self.nodes[number]
+        self.nodes[number] = replace(node, data=node.data + call.data, origin=None)
+
+    def _fsync(self, call: Call) -> None:
+        number = self.handles[call.handle]
+        node = self.nodes[number]
+        self.nodes[number] = replace(node, synced=len(node.data))
+
+    def _fsync_dir(self, call: Call) -> None:
+        folder = self._find(call.path)
+        left = []
+        for change in self.pending:
+            if all(at != folder for at, _, _ in change.entries):
+                left.append(change)
+                continue
+            for at, name, node in change.entries:
+                _set(self.safe, self.safe_since, (at, name), node, change.number)
+        self.pending = tuple(left)
+
+    def _link(self, call: Call) -> None:
+        self._enter(call.to, self._find(call.path))
+
+    def _rename(self, call: Call) -> None:
+        node = self._find(call.path)
+        self._change((*self._at(call.path), None), (*self._at(call.to), node))
+
+    def _unlink(self, call: Call) -> None:
+        self._change((*self._at(call.path), None))
+
+    _rmdir = _unlink
+
+    def _mkdir(self, call: Call) -> None:
+        self._enter(call.path, self._add(Node(is_dir=True)))
+
+    # States ------------------------------------------------------------------------------------
+
+    def nodes_by_path(self, names: Mapping[tuple[int, str], int] | None = None) -> dict[str, int]:
+        """Return every path with its node, folders before what is in them."""
+        children: dict[int, list[tuple[str, int]]] = {}
+        for (folder, name), node in (self.names if names is None else names).items():
+            children.setdefault(folder, []).append((name, node))
+        found: dict[str, int] = {}
+        todo = [("", ROOT)]
+        while todo:
+            prefix, at = todo.pop()
+            for name, node in children.get(at, ()):
+                path = prefix + name
+                found[path] = node
+                if self.nodes[node].is_dir:
+                    todo.append((path + "/", node))
+        return found
+
+    def image(self) -> dict[str, bytes | None]:
+        """Return the disk as it is."""
+        return {
+            path: None if self.nodes[n].is_dir else self.nodes[n].data
+            for path, n in self.nodes_by_path().items()
+        }
+
+    def after_power_cut(
+        self, kept: Iterable[NameChange], data: str | Mapping[int, str]
+    ) -> tuple[Disk, dict[str, bytes | None]]:
+        """Return the disk that is found again: these of the pending changes, that data."""
+        other = Disk()
+        other.nodes = dict(self.nodes)
+        names, since = dict(self.safe), dict(self.safe_since)
+        for change in kept:
+            for folder, name, node in change.entries:
+                _set(names, since, (folder, name), node, change.number)
+        other.names = names
+        for path, number in other.nodes_by_path().items():
+            node = self.nodes[number]
+            if not node.is_dir and node.synced < len(node.data):
+                what = data if isinstance(data, str) else data.get(number, "whole")
+                found = node.after_power_cut(what)
+                keep = node.origin if found == node.data else None
+                other.nodes[number] = replace(node, data=found, origin=keep)
+            del path
+        for number, node in list(other.nodes.items()):
+            if not node.is_dir:
+                other.nodes[number] = replace(node, synced=len(node.data))
+        other.safe = dict(names)
+        return other, other.image()
+
+    def unsynced(self) -> list[int]:
+        """Return the files with data that a power cut can take."""
+        return [i for i, n in self.nodes.items() if not n.is_dir and n.synced < len(n.data)]
+
+
+def _set(
+    names: dict[tuple[int, str], int],
+    since: dict[tuple[int, str], int],
+    entry: tuple[int, str],
+    node: int | None,
+    number: int,
+) -> None:
+    # A rename can be safe before an older change of one of its names: it stays the newer one.
+    if since.get(entry, 0) > number:
+        return
+    since[entry] = number
+    if node is None:
+        names.pop(entry, None)
+    else:
+        names[entry] = node
+
+
+def after_kill(start: Disk, calls: Iterable[Call]) -> Iterator[tuple[str, Disk]]:
+    """Yield (what, disk) for a kill before the first call, within each write, after each call."""
+    disk = start.copy()
+    yield "before the first call", disk.copy()
+    for n, call in enumerate(calls):
+        if call.kind == "write" and len(call.data) > 1:
+            torn = disk.copy()
+            torn.do(replace(call, data=call.data[: len(call.data) // 2]))
+            yield f"within call {n}: write {call.path}", torn
+        disk.do(call)
+        yield f"after call {n}: {call.kind} {call.to or call.path}", disk.copy()
+
+
+def after_power_cuts(
+    disk: Disk, rng: random.Random, samples: int
+) -> Iterator[tuple[str, Disk, dict[str, bytes | None]]]:
+    """Yield what a power cut at this moment may leave: the regular choices, then a sample."""
+    pending = disk.pending
+    regular = [("nothing kept", ()), ("all kept", pending)]
+    regular += [(f"lost {c.number}", tuple(x for x in pending if x is not c)) for c in pending]
+    regular += [(f"kept {c.number}", (c,)) for c in pending]
+    for what, kept in regular:
+        for data in DATA if disk.unsynced() else ("whole",):
+            yield f"{what}, data {data}", *disk.after_power_cut(kept, data)
+    for _ in range(samples if pending or disk.unsynced() else 0):
+        kept = tuple(c for c in pending if rng.random() < 0.5)
+        mixed = {i: rng.choice(DATA) for i in disk.unsynced()}
+        numbers = [c.number for c in kept]
+        yield f"kept {numbers}, data {mixed}", *disk.after_power_cut(kept, mixed)
+
+
+def write_disk(disk: Disk, folder: Path) -> None:
+    """Make a folder into what a disk holds; files that intents may know keep their inode."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path, number in disk.nodes_by_path().items():
+        node = disk.nodes[number]
+        target = f"{folder}/{path}"
+        if node.is_dir:
+            os.mkdir(target)
+        elif node.origin is not None:
+            os.link(node.origin, target)
+        else:
+            fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            try:
+                os.write(fd, node.data)
+            finally:
+                os.close(fd)
+
+
+def read_image(folder: Path) -> dict[str, bytes | None]:
+    """Return what a folder holds."""
+    found: dict[str, bytes | None] = {}
+    todo: list[Any] = [str(folder)]
+    start = len(str(folder)) + 1
+    while todo:
+        with os.scandir(todo.pop()) as entries:
+            for entry in entries:
+                path = entry.path[start:]
+                if entry.is_dir(follow_symlinks=False):
+                    found[path] = None
+                    todo.append(entry.path)
+                else:
+                    with open(entry.path, "rb") as f:
+                        found[path] = f.read()
+    return found

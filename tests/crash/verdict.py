@@ -1,0 +1,491 @@
+"""Is a crash state good? What is read from it, what the next writer makes of it, what is left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+import shutil
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tests.crash.disk import Disk, Image, read_image, write_disk
+from tests.crash.ops import NAME, Operation, Store, template
+from tests.crash.oshook import DEAD_PID, Call, Hook
+from usr_nb import Dataset, SequencesError
+from usr_nb.contract.events import operation_of
+from usr_nb.overlay import parts
+from usr_nb.storage import eventlog, lock, registryfile, slots
+from usr_nb.storage.intents import is_operation_id
+from usr_nb.storage.layout import Layout
+from usr_nb.storage.view import dataset_exists
+
+DAY = 25 * 3600.0
+QUARTER = 16 * 60.0
+#: What differs between two runs of the same operation.
+CLOCKED = {"created_at", "usr__deleted_at"}
+_TEMP = re.compile(r"(^|/)\.tmp-[^/]*\Z")
+_SLOT = re.compile(r"(.*/)?_txn/slot-(\d{12})\Z")
+_STAGED = re.compile(r"(.*/)?_txn/(\d{8}T\d{12}Z-[0-9a-f]{12})(/.*)?\Z")
+_ASIDE = re.compile(r"(.*/)?(_txn/(slot-\d{12}|holder|checked)|\.usr\.lock|\.events\.log|meta\.md)\Z")
+_NUMBERS = re.compile(r"\d{8}T\d{12}Z?|[0-9a-f]{32,64}|(?<=-)[0-9a-f]{12}(?=/|\Z)")
+
+State = dict[str, Any]
+
+
+# What is read -----------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    return "nan" if isinstance(value, float) and math.isnan(value) else value
+
+
+def _registry(root: Path) -> Any:
+    found = registryfile.load_or_none(root)
+    return None if found is None else found.as_yaml()
+
+
+def _table(ds: Dataset) -> Any:
+    if not dataset_exists(ds._ctx.layout):
+        return None
+    batches = list(ds.scan(include_deleted=True))
+    table = pa.Table.from_batches(batches) if batches else ds.schema().empty_table()
+    return {n: [_plain(v) for v in table.column(n).to_pylist()] for n in sorted(table.schema.names)}
+
+
+def read_state(store: Store, operation: Operation) -> State:
+    """Read everything that a user sees, with nothing remembered from before."""
+    parts._INFOS.clear()
+    registryfile._parse.cache_clear()
+    return {
+        "registry": _registry(store.root),
+        "fresh": _registry(store.fresh),
+        "table": _table(store.ds(operation.dataset)),
+        "archived": _table(Dataset.open(store.root / "_archive", NAME)),
+        "out": store.out.read_bytes() if store.out.exists() else None,
+    }
+
+
+def without_clock(state: State) -> State:
+    """Return a state that is equal for two runs of the same operation."""
+
+    def loose(table: Any) -> Any:
+        if table is None:
+            return None
+        return {n: [v is None for v in c] if n in CLOCKED else c for n, c in table.items()}
+
+    out = state["out"]
+    return {
+        **state, "table": loose(state["table"]), "archived": loose(state["archived"]),
+        "out": None if out is None else len(out),
+    }  # fmt: skip
+
+
+# The next writer --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def later(seconds: float) -> Iterator[None]:
+    """Let the clock of the process run ahead."""
+    real = time.time
+    time.time = lambda: real() + seconds
+    try:
+        yield
+    finally:
+        time.time = real
+
+
+NEXT_ACTION = "registry_freeze"
+_NEXT = {
+    "event_version": 1, "timestamp_utc": "2026-01-01T00:00:00.000000Z", "action": NEXT_ACTION,
+    "dataset": {"name": "next", "root": "next"}, "args": {"next": True}, "metrics": {},
+    "artifacts": {}, "maintenance": {}, "fingerprint": {"rows": 0, "cols": 0, "size_bytes": 0},
+    "registry_hash": None, "actor": {"tool": "t", "run_id": None, "host": "h", "pid": 1},
+    "version": "0",
+}  # fmt: skip
+
+
+def next_writer(store: Store, operation: Operation, *, seconds: float) -> None:
+    """Be the next writer of every folder, after this time: settle, commit, tidy up."""
+
+    def tell(stage: slots.Stage) -> None:
+        stage.event({**_NEXT, "artifacts": {}})
+
+    def nothing(stage: slots.Stage) -> None:
+        stage.intent.drop.append("_txn/none")
+
+    with later(seconds), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for root in (store.root, store.fresh):
+            if root == store.root or (root / "_txn").exists():
+                slots.commit(root, nothing, action="next")
+        for name in {operation.dataset, NAME}:
+            ds = store.ds(name)
+            if dataset_exists(ds._ctx.layout):
+                slots.commit(ds.dir, tell, action=NEXT_ACTION)
+            elif ds.dir.exists():
+                ds.init()  # What was begun and not committed can be begun anew.
+        if operation.name == "export":
+            store.ds().export("csv", store.out.with_name("next.csv"))
+
+
+# Cases ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Case:
+    """An operation, recorded once, and what states it may leave."""
+
+    operation: Operation
+    folder: Path
+    calls: list[Call] = field(default_factory=list)
+    attempts: list[tuple[str, str]] = field(default_factory=list)
+    problems: Counter[str] = field(default_factory=Counter)
+    checked: int = 0
+    _read: dict[Any, State] = field(default_factory=dict)
+    _verdicts: dict[Any, list[str]] = field(default_factory=dict)
+    _valid: dict[Any, str | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.template = template(self.folder, self.operation)
+        self.store = Store(self.folder / "work")
+        self.start = Disk.of_folder(self.template)
+        write_disk(self.start, self.store.folder)
+        self.before = read_state(self.store, self.operation)
+        hook = Hook(self.store.folder)
+        with hook.active(pid=DEAD_PID):
+            self.operation.run(self.store)
+        self.calls, self.attempts = hook.calls, hook.attempts
+        self.end = self.start.copy()
+        for call in self.calls:
+            self.end.do(call)
+        self.replay_differs = _differing(self.end.image(), read_image(self.store.folder))
+        self.after = read_state(self.store, self.operation)
+        self.told = _new_operations(self.log(self.start.image()), self.log(self.end.image()))
+        # Without a fault there is nothing to forgive: both ends must be good themselves.
+        self.files_before = self._settled(self.start)
+        self.files_after = self._settled(self.end)
+
+    def log(self, image: Image) -> list[bytes]:
+        """Return the lines of the dataset's log."""
+        places = (f"root/{self.operation.dataset}", f"root/_archive/{self.operation.dataset}")
+        for place in places:
+            data = image.get(f"{place}/.events.log")
+            if data:
+                return data.splitlines(keepends=True)
+        return []
+
+    def _settled(self, disk: Disk) -> dict[str, bytes | None]:
+        write_disk(disk, self.store.folder)
+        next_writer(self.store, self.operation, seconds=DAY)
+        return _of_interest(read_image(self.store.folder))
+
+    # One state -------------------------------------------------------------------------------
+
+    def check(self, disk: Disk, *, where: str, acknowledged: bool, seconds: float = DAY) -> None:
+        """Check one state of the disk; what is wrong is counted in `problems`."""
+        self.checked += 1
+        image = disk.image()
+        key = (frozenset(image.items()), acknowledged, seconds)
+        found = self._verdicts.get(key)
+        if found is None:
+            found = self._verdicts[key] = list(self._problems(disk, image, acknowledged, seconds))
+        for what in found:
+            self.problems[f"{self.operation.name}, {where}: {what}"] += 1
+
+    @property
+    def distinct(self) -> int:
+        """How many different disks were checked."""
+        return len(self._verdicts)
+
+    def _problems(
+        self, disk: Disk, image: Image, acknowledged: bool, seconds: float
+    ) -> Iterator[str]:
+        write_disk(disk, self.store.folder)
+        try:
+            seen = self.read(image)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+            yield f"cannot be read: {error!r}"
+            return
+        yield from self.neither(seen)
+        if acknowledged and seen != self.after:
+            yield "an acknowledged change is gone"
+        try:
+            next_writer(self.store, self.operation, seconds=seconds)
+        except Exception as error:  # noqa: BLE001
+            yield f"the next writer fails: {error!r}"
+            return
+        final = read_image(self.store.folder)
+        yield from self.after_next_writer(image, final, seen)
+
+    def after_next_writer(self, image: Image, final: Image, seen: State) -> Iterator[str]:
+        """Yield what is wrong once the next writer was there."""
+        settled = self.read(final)
+        if self.before["table"] is None and seen == self.before:
+            # A dataset that was begun, not committed, and made by another init.
+            begun = settled["table"] is not None
+            wanted = self.files_after if begun else self.files_before
+            if shape(wanted) != shape(final):
+                yield f"left over: {sorted(shape(final) - shape(wanted))}"
+            yield from self.events(final, is_after=False)
+            return
+        if settled != seen:
+            yield "the next writer changes what is read"
+        if self.operation.commits == 1 and settled in (self.before, self.after):
+            by_state = self.before != self.after
+            is_after = settled == self.after if by_state else self.committed(image, final)
+            yield from _compare(self.files_after if is_after else self.files_before, final)
+            yield from self.events(final, is_after)
+        else:
+            yield from _compare_any(self.files_before, self.files_after, final)
+            yield from self.events(final, None)
+        if was_pending(image) and b'"recovered"' not in b"".join(self.log(final)):
+            roots = ("registry", "log")
+            if self.operation.does not in roots and self.operation.name != "import-keep":
+                yield "no 'recovered' event"
+        yield from self.notes(final)
+        problem = self.validate(final)
+        if problem is not None:
+            yield problem
+
+    def read(self, image: Image) -> State:
+        """Read the state, or remember what was read from the same files."""
+        key = _what_readers_use(image)
+        if key not in self._read:
+            self._read[key] = read_state(self.store, self.operation)
+        return self._read[key]
+
+    def neither(self, seen: State) -> Iterator[str]:
+        """Yield what is neither as before nor as after."""
+        for name, value in seen.items():
+            if value not in (self.before[name], self.after[name]):
+                yield f"'{name}' is neither before nor after"
+        if self.operation.commits == 1 and seen not in (self.before, self.after):
+            yield "some of it is before, some of it after"
+
+    def committed(self, image: Image, final: Image) -> bool:
+        """Say whether the commit took place, where the state does not tell."""
+        slots_there = [d for p, d in image.items() if _SLOT.match(p) and d]
+        ids = [op for op, _ in self.told]
+        if self.operation.slot:
+            return any(op.encode() in d for op in ids for d in slots_there)
+        if self.operation.does == "log":
+            return bool(self._logged(final) & self.told)
+        return any(p in image for p in self.end.image().keys() - self.start.image().keys())
+
+    # Parts of the verdict ----------------------------------------------------------------------
+
+    def _logged(self, final: Image) -> set[tuple[str, str]]:
+        return _operations(self.log(final))
+
+    def events(self, final: Image, is_after: bool | None) -> Iterator[str]:
+        """Yield if the log does not tell exactly what happened."""
+        logged = self._logged(final)
+        for op, actions in _by_operation(self.told).items():
+            there = {a for o, a in logged if o == op} - {"recovered"}
+            happened = is_after if is_after is not None else self._happened(op, final)
+            if happened and there != actions:
+                yield f"committed, but the log has {sorted(there)}, not {sorted(actions)}"
+            if not happened and there:
+                yield f"not committed, but the log tells of {sorted(there)}"
+
+    def _happened(self, op: str, final: Image) -> bool:
+        files = [
+            f["path"]
+            for line in self.log(self.end.image())
+            if (event := json.loads(line))["artifacts"].get("operation_id") == op
+            for f in event["artifacts"].get("files", ())
+        ]
+        return any(
+            final.get(f"root/{self.operation.dataset}/{p}")
+            == self.files_after.get(f"root/{self.operation.dataset}/{p}")
+            for p in files
+            if self.files_before.get(f"root/{self.operation.dataset}/{p}")
+            != self.files_after.get(f"root/{self.operation.dataset}/{p}")
+        )
+
+    def notes(self, final: Image) -> Iterator[str]:
+        """Yield notes that stand twice."""
+        text = final.get(f"root/{self.operation.dataset}/meta.md") or b""
+        whole = re.findall(rb"(?m)^- \S+Z: .*\n```bash\n.*\n```$", text)
+        if any(n > 1 for n in Counter(whole).values()):
+            yield "a note stands twice"
+
+    def validate(self, final: Image) -> str | None:
+        """Validate strictly, or remember what was found for the same files."""
+        key = (_of_interest_key(final), _log_key(self.log(final)))
+        if key not in self._valid:
+            self._valid[key] = _invalid(self.store, self.operation)
+        return self._valid[key]
+
+
+def _invalid(store: Store, operation: Operation) -> str | None:
+    parts._INFOS.clear()
+    for ds in (store.ds(operation.dataset), Dataset.open(store.root / "_archive", NAME)):
+        if dataset_exists(ds._ctx.layout):
+            try:
+                ds.validate(strict=True, registry_mode="namespace-either")
+            except SequencesError as error:
+                return f"validate: {error}"
+    return None
+
+
+# Comparing --------------------------------------------------------------------------------------
+
+
+def _of_interest(image: Image) -> dict[str, bytes | None]:
+    """Return the files whose being there, and content, is decided by the state alone."""
+    return {p: d for p, d in image.items() if d is not None and not _ASIDE.match(p)}
+
+
+def _of_interest_key(image: Image) -> Any:
+    return frozenset(_of_interest(image).items())
+
+
+def _compare(wanted: Image, final: Image) -> Iterator[str]:
+    found = _of_interest(final)
+    for path in sorted(wanted.keys() | found.keys()):
+        if path not in found:
+            yield f"missing: {path}"
+        elif path not in wanted:
+            yield f"left over: {path}"
+        elif wanted[path] != found[path]:
+            yield f"other content: {path}"
+
+
+def _compare_any(before: Image, after: Image, final: Image) -> Iterator[str]:
+    found = _of_interest(final)
+    for path in sorted(before.keys() | after.keys() | found.keys()):
+        wanted = (before.get(path), after.get(path))
+        if found.get(path) not in wanted:
+            yield f"neither before nor after: {path}"
+
+
+def _what_readers_use(image: Image) -> Any:
+    """Return a key of all that a reader may look at: not the content of temporary files."""
+    pending = _pending(image)
+    key = []
+    for path, data in image.items():
+        staged = _STAGED.match(path)
+        if staged and staged.group(2) not in pending:
+            key.append((f"{staged.group(1)}_txn/uncommitted", None))
+        elif _TEMP.search(path):
+            key.append((_TEMP.sub(r"\1.tmp", path), None))
+        elif not path.endswith((".events.log", "meta.md", ".usr.lock", "/holder", "/checked")):
+            slot = _SLOT.match(path)
+            if slot is None:
+                key.append((path, data))
+            elif any(p.encode() in (data or b"") for p in pending):
+                key.append((path, data))
+    return frozenset(key)
+
+
+def _pending(image: Image) -> dict[str, str]:
+    """Return the operations whose slot is the newest and whose staging is still there."""
+    newest: dict[str, bytes] = {}
+    for path in sorted(p for p in image if _SLOT.match(p)):
+        newest[path.rpartition("/")[0]] = image[path] or b""
+    found = {}
+    for path in image:
+        staged = _STAGED.match(path)
+        if staged and staged.group(2).encode() in newest.get(f"{staged.group(1)}_txn", b""):
+            found[staged.group(2)] = staged.group(1)
+    return found
+
+
+def was_pending(image: Image) -> bool:
+    """Say whether the newest slot of a dataset is not wholly installed."""
+    return any(place not in ("root/", "fresh/") for place in _pending(image).values())
+
+
+def _differing(a: Image, b: Image) -> list[str]:
+    return sorted(p for p in a.keys() | b.keys() if a.get(p, 0) != b.get(p, 0))
+
+
+def _operations(lines: list[bytes]) -> set[tuple[str, str]]:
+    found = set()
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            event = json.loads(line)
+            op = operation_of(event) if isinstance(event, dict) else None
+            if op is not None and line.endswith(b"\n"):
+                found.add(op)
+    return found
+
+
+def _new_operations(before: list[bytes], after: list[bytes]) -> set[tuple[str, str]]:
+    return _operations(after) - _operations(before)
+
+
+def _by_operation(told: set[tuple[str, str]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for op, action in told:
+        found.setdefault(op, set()).add(action)
+    return found
+
+
+def _log_key(lines: list[bytes]) -> Any:
+    """Return a key of a log that is equal if only the times and ids of later events differ."""
+    key = []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            key.append(line)
+            continue
+        mine = event.get("args") == {"next": True} or event.get("action") == "recovered"
+        key.append((event.get("action"), tuple(event)) if mine else line)
+    return tuple(key)
+
+
+def shape(image: Mapping[str, bytes | None]) -> Counter[str]:
+    """Return the paths of interest with times and random numbers taken out."""
+    return Counter(_NUMBERS.sub("#", p) for p in _of_interest(image))
+
+
+def litter(folder: Path) -> list[str]:
+    """Return temporary files, and staging folders of operations that no newest slot names."""
+    found = [p.relative_to(folder).as_posix() for p in folder.rglob(".tmp-*")]
+    for txn in folder.rglob("_txn"):
+        layout = Layout(txn.parent)
+        newest = slots.read_slot(layout, n) if (n := slots.highest_slot(layout)) else None
+        for entry in txn.iterdir():
+            if is_operation_id(entry.name) and (
+                newest is None or newest.operation_id != entry.name
+            ):
+                found.append(entry.relative_to(folder).as_posix())
+    return found
+
+
+@contextlib.contextmanager
+def no_lock() -> Iterator[None]:
+    """Make flock exclude nobody."""
+    real = lock.held
+
+    @contextlib.contextmanager
+    def held(folder: Path, **options: Any) -> Iterator[None]:
+        yield
+
+    lock.held = held
+    try:
+        yield
+    finally:
+        lock.held = real
+
+
+def clean(folder: Path) -> None:
+    """Remove a folder of the harness."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+__all__ = ["DAY", "QUARTER", "Case", "clean", "eventlog", "later", "litter", "next_writer",
+           "no_lock", "read_state", "shape", "without_clock"]  # fmt: skip
