@@ -5,7 +5,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-PORT ?= 2718
+PORT ?=
 OPEN ?= 1
 ROWS ?= 1000000
 # Two workers: what the machines that run this have.
@@ -55,7 +55,7 @@ env-test: $(VENV)/.stamp-test
 
 # ---------------------------------------------------------------- use
 run: env
-	@exec $(BIN)/usr demo demo --port $(PORT)
+	@exec $(BIN)/usr demo demo $(if $(PORT),--port $(PORT))
 
 # Builds the demo root without serving it.
 demo: env

@@ -179,3 +179,21 @@ def test_a_root_without_datasets_says_what_to_do(repo, home_env, tmp_path):
     assert "There is no dataset in" in run.stdout
     assert "usr demo" in run.stdout
     assert run.stderr == ""
+
+
+def test_the_app_is_importable_and_summarizes_as_a_script(repo, home_env, demo_root, tmp_path):
+    code = "import explorer; print(type(explorer.app).__name__)"
+    env = {**home_env, "PYTHONPATH": f"{repo}:{repo / 'notebooks'}"}
+    imported = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, env=env, capture_output=True,
+        text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert imported.stdout == "App\n"
+    script = [sys.executable, str(repo / "notebooks/explorer.py"), "--root", str(demo_root)]
+    run = subprocess.run(
+        [*script, "--dataset", "sos"], env=home_env, capture_output=True, text=True, timeout=60,
+        check=True,
+    )  # fmt: skip
+    first = "promoters/sos: 2,000 of 20,000 rows, seed 7; 2,000 match (100.0 %)"
+    assert run.stdout.splitlines()[0] == first
+    assert run.stderr == ""

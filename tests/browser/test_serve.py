@@ -117,3 +117,15 @@ def test_another_address_gets_a_token_that_no_argument_shows(demo_root, home_env
             urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor()
         ).open(f"http://127.0.0.1:{port}/?access_token={match[1]}", timeout=10) as page:
             assert b"USR explorer" in page.read()
+
+
+def test_nohup_outlives_the_terminal():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with serve._stop_on_signals():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            with pytest.raises(serve._AskedToStop):
+                signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -64,7 +64,7 @@ def test_the_table_says_what_the_commands_say():
         command = group.get_command(ctx, entry.name)
         assert command.name == entry.name
         assert command.get_short_help_str(200) == entry.help
-        assert len(entry.help) <= 62, "the help fits 80 columns"
+        assert len(entry.help) <= 45, "longer ones are cut in docs/cli.md"
 
 
 def test_every_option_and_argument_has_help():

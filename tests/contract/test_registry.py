@@ -8,8 +8,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from usr_nb.contract.registry import (
     STATE_ENTRY,

@@ -6,8 +6,7 @@ import contextlib
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from usr_nb.contract.registry import parse_columns_spec
 from usr_nb.contract.types import (

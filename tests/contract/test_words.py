@@ -10,8 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from usr_nb.contract import times
 from usr_nb.contract.iupac import IUPAC, motif_pattern, parse_motif, reverse_complement

@@ -66,6 +66,11 @@ class Operation:
     does: Literal["table", "registry", "files", "log"] = "table"
     slot: bool = True
 
+    @property
+    def registers(self) -> bool:
+        """Whether a registry is written."""
+        return self.does == "registry" or self.name == "import-keep"
+
 
 def build_store(folder: Path) -> Store:
     """Make a store with everything in it that a change can meet."""

@@ -30,7 +30,6 @@ from usr_nb.storage.layout import Layout
 from usr_nb.storage.view import dataset_exists
 
 DAY = 25 * 3600.0
-QUARTER = 16 * 60.0
 #: What differs between two runs of the same operation.
 CLOCKED = {"created_at", "usr__deleted_at"}
 _TEMP = re.compile(r"(^|/)\.tmp-[^/]*\Z")
@@ -126,7 +125,7 @@ def next_writer(store: Store, operation: Operation, *, seconds: float) -> None:
     with later(seconds), warnings.catch_warnings():
         warnings.simplefilter("error")
         for root in (store.root, store.fresh):
-            if root == store.root or (root / "_txn").exists():
+            if operation.registers and (root / "_txn").exists():
                 slots.commit(root, nothing, action="next")
         for name in {operation.dataset, NAME}:
             ds = store.ds(name)
@@ -191,14 +190,27 @@ class Case:
 
     # One state -------------------------------------------------------------------------------
 
-    def check(self, disk: Disk, *, where: str, acknowledged: bool, seconds: float = DAY) -> None:
-        """Check one state of the disk; what is wrong is counted in `problems`."""
+    def check(
+        self,
+        disk: Disk,
+        *,
+        where: str,
+        acknowledged: bool = False,
+        expect: State | None = None,
+        seconds: float = DAY,
+    ) -> None:
+        """Check one state of the disk; what is wrong is counted in `problems`.
+
+        An `acknowledged` change has to be there; with `expect` just this state has to be read.
+        """
         self.checked += 1
         image = disk.image()
-        key = (frozenset(image.items()), acknowledged, seconds)
+        wanted = self.after if acknowledged else expect
+        which = None if wanted is None else wanted == self.after
+        key = (frozenset(image.items()), which, seconds)
         found = self._verdicts.get(key)
         if found is None:
-            found = self._verdicts[key] = list(self._problems(disk, image, acknowledged, seconds))
+            found = self._verdicts[key] = list(self._problems(disk, image, wanted, seconds))
         for what in found:
             self.problems[f"{self.operation.name}, {where}: {what}"] += 1
 
@@ -208,7 +220,7 @@ class Case:
         return len(self._verdicts)
 
     def _problems(
-        self, disk: Disk, image: Image, acknowledged: bool, seconds: float
+        self, disk: Disk, image: Image, wanted: State | None, seconds: float
     ) -> Iterator[str]:
         write_disk(disk, self.store.folder)
         try:
@@ -217,8 +229,8 @@ class Case:
             yield f"cannot be read: {error!r}"
             return
         yield from self.neither(seen)
-        if acknowledged and seen != self.after:
-            yield "an acknowledged change is gone"
+        if wanted is not None and seen != wanted:
+            yield "a change that was seen or acknowledged is gone"
         try:
             next_writer(self.store, self.operation, seconds=seconds)
         except Exception as error:  # noqa: BLE001
@@ -249,9 +261,7 @@ class Case:
             yield from _compare_any(self.files_before, self.files_after, final)
             yield from self.events(final, None)
         if was_pending(image) and b'"recovered"' not in b"".join(self.log(final)):
-            roots = ("registry", "log")
-            if self.operation.does not in roots and self.operation.name != "import-keep":
-                yield "no 'recovered' event"
+            yield "no 'recovered' event"
         yield from self.notes(final)
         problem = self.validate(final)
         if problem is not None:
@@ -297,6 +307,13 @@ class Case:
                 yield f"committed, but the log has {sorted(there)}, not {sorted(actions)}"
             if not happened and there:
                 yield f"not committed, but the log tells of {sorted(there)}"
+
+        for path, data in final.items():
+            # Whoever committed, its slot says what the log has to tell.
+            if _SLOT.match(path) and path.startswith(f"root/{self.operation.dataset}/"):
+                told = {o for e in json.loads(data or b"{}")["events"] if (o := operation_of(e))}
+                if told - logged:
+                    yield f"the log does not tell what slot {path[-3:]} says"
 
     def _happened(self, op: str, final: Image) -> bool:
         files = [
@@ -487,5 +504,5 @@ def clean(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["DAY", "QUARTER", "Case", "clean", "eventlog", "later", "litter", "next_writer",
+__all__ = ["DAY", "Case", "clean", "eventlog", "later", "litter", "next_writer",
            "no_lock", "read_state", "shape", "without_clock"]  # fmt: skip

@@ -195,6 +195,24 @@ def test_EVT_5_a_write_that_fails_half_way_leaves_no_event_and_no_change(ds, roo
     assert ds.tombstone(IDS[0]) == 1
 
 
+def test_EVT_5_a_part_that_cannot_be_linked_leaves_no_event(ds, root, monkeypatch) -> None:
+    from tests.dataset.kit import tree
+    from usr_nb import StorageError
+    from usr_nb.dataset import context
+
+    def broken(*_, **__):
+        raise StorageError("No space left on device")
+
+    before = tree(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(context, "link_part", broken)
+        for call in (ds.write_overlay_part, ds.write_overlay):
+            with pytest.raises(StorageError, match="No space"):
+                call("m", ROWS[:2])
+    assert tree(root) == before
+    assert ds.write_overlay_part("m", ROWS[:2]) == 2
+
+
 def test_EVT_1_sha256_of_the_base_only_when_asked_for(ds, monkeypatch) -> None:
     monkeypatch.setenv("USR_EVENT_SHA256", "1")
     ds.import_rows(["AA"])

@@ -112,6 +112,12 @@ def test_GET_1_head_and_scan_choose_columns(ds) -> None:
         list(ds.scan(batch_size=0))
 
 
+def test_GET_1_head_is_full_behind_hidden_rows(ds) -> None:
+    ds.tombstone([IDS[0], IDS[2]])
+    assert list(ds.head(2)["id"]) == [IDS[1], IDS[3]]
+    assert list(ds.head(2, include_deleted=True)["id"]) == IDS[:2]
+
+
 def test_GET_1_pandas_keeps_integers_and_bools_with_nulls(ds) -> None:
     fill(ds)
     frame = ds.head(99, include_deleted=True)

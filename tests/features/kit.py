@@ -16,6 +16,7 @@ from tests.overlay.kit import same
 from usr_nb import Dataset, compute_id, register_namespace
 
 DEMO = Path(__file__).resolve().parents[2] / "demo_material"
+AT = "2026-03-01T12:00:00Z"
 _NUMBER = itertools.count()
 
 
@@ -33,7 +34,7 @@ def new(root: Path, sequences: Iterable[str] = (), name: str = "d", alphabet: st
     ds.init()
     rows = list(sequences)
     if rows:
-        ds.add_sequences(rows, bio_type="dna", alphabet=alphabet, source="src")
+        ds.add_sequences(rows, bio_type="dna", alphabet=alphabet, source="src", created_at=AT)
     return ds
 
 

@@ -320,3 +320,27 @@ def check(ds, said, sequences) -> None:
         wanted = [said.get((i, f)) for i in range(len(sequences))]
         got = cells(ds, f"m__{f}") if f"m__{f}" in names else [None] * len(sequences)
         assert [same(v) for v in got] == [same(v) for v in wanted], f
+
+
+def test_REG_5_times_in_seconds_are_read_as_registered_everywhere(tmp_path) -> None:
+    kinds = {"t": "timestamp[s]", "u": "timestamp[s, UTC]", "l": "list<timestamp[s]>",
+             "r": "struct<a:timestamp[s]>"}  # fmt: skip
+    ds = new(fresh(tmp_path, m=",".join(f"m__{f}:{t}" for f, t in kinds.items())), SEQS)
+    at = datetime(2026, 3, 1, 12)
+    told = {"m__t": at, "m__u": NOON, "m__l": [at, None], "m__r": {"a": at}}
+    put(ds, "m", {ids(SEQS)[0]: told})
+    put(ds, "m", {ids(SEQS)[1]: {"m__t": None}})
+    before = merged(ds)
+    assert [v for n, v in before.items() if n.startswith("m__")][0][0] is not None
+    assert {n: str(ds.schema().field(n).type) for n in ("m__t", "m__u")} == {
+        "m__t": "timestamp[s]", "m__u": "timestamp[s, tz=UTC]"}  # fmt: skip
+    compact(ds)
+    assert merged(ds) == before
+    for keep in (True, False):
+        with ds.maintenance(reason="t"):
+            ds.materialize(keep_overlays=keep)
+        assert merged(ds) == before
+        assert ds.validate().errors == []
+    ds.add_sequences(["CCCC"], bio_type="dna", alphabet="dna_4")
+    put(ds, "m", {ids(["CCCC"])[0]: told})
+    assert cells(ds, "m__t")[-1] == cells(ds, "m__t")[0] == at

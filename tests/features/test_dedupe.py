@@ -95,7 +95,7 @@ def test_MNT_1_a_live_row_is_kept_before_a_tombstoned_one(ds) -> None:
     assert done.rows_dropped == 3
     # The tombstones of rows that are gone are gone as well.
     assert not (ds.dir / "_derived/usr.parquet").exists()
-    assert ds.info().deleted_rows == 0
+    assert ds.info().rows_deleted == 0
     assert ds.validate().errors == []
 
 

@@ -237,6 +237,18 @@ def test_OVL_5_equal_times_are_decided_by_file_name(tmp_path) -> None:
     assert table.column("m__s").to_pylist() == ["second"]
 
 
+def test_OVL_5_equal_times_also_order_the_single_file_by_its_name(tmp_path) -> None:
+    write_registry(tmp_path, {"zeta": {"s": "string"}})
+    write_base(tmp_path / "d", base_table(["ACGT"]))
+    for name, said in (("zeta.parquet", "z comes after p"), (part_name(NOON, 1), "part")):
+        single = name == "zeta.parquet"
+        part = Part(name, "id", NOON, ["zeta__s"], [(ID, {"zeta__s": said})], single=single)
+        part.write(tmp_path / "d", "zeta", {"zeta__s": pa.string()})
+    with open_view(Layout(tmp_path / "d")) as view:
+        table = Merged(view, load_registry(tmp_path)).table()
+    assert table.column("zeta__s").to_pylist() == ["z comes after p"]
+
+
 def test_OVL_1_single_file_counts_as_one_part(tmp_path) -> None:
     single = Part("m.parquet", "id", later(1), ["m__s"], [(ID, {"m__s": "file"})], single=True)
     table = one_row(tmp_path, numbered(part_name(NOON, 1), 0, s="part", n=2.0), single)

@@ -43,6 +43,7 @@ class DoorOs:
         self.at = at
         self.fault = fault
         self.calls: list[tuple[str, str]] = []
+        self.paths: dict[int, str] = {}
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(os, name)
@@ -51,17 +52,25 @@ class DoorOs:
 
         def watched(*args: Any, **kwargs: Any) -> Any:
             if name == "open" and not args[1] & (os.O_WRONLY | os.O_RDWR):
-                return real(*args, **kwargs)
+                return self._opened(real(*args, **kwargs), args[0])
             n = len(self.calls)
-            self.calls.append((name, " ".join(str(a) for a in args if isinstance(a, str | Path))))
+            named = [str(a) for a in args if isinstance(a, str | Path)]
+            if name in ("write", "fsync"):
+                named = [self.paths[args[0]]]
+            self.calls.append((name, " ".join(named)))
             if self.at is not None and self.fault is not None:
                 if self.fault is Killed and n >= self.at:
                     raise Killed
                 if n == self.at and isinstance(self.fault, int):
                     raise OSError(self.fault, os.strerror(self.fault))
-            return real(*args, **kwargs)
+            done = real(*args, **kwargs)
+            return self._opened(done, args[0]) if name == "open" else done
 
         return watched
+
+    def _opened(self, fd: int, path: Any) -> int:
+        self.paths[fd] = str(path)
+        return fd
 
 
 @contextmanager

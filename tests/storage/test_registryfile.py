@@ -120,21 +120,26 @@ def test_REG_7_registrations_of_four_processes_are_all_there(tmp_path, how):
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{c}: &{c} [{','.join([f'*{p}'] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)
 )
+GOOD = (
+    Registry()
+    .with_entry("m", NamespaceEntry(None, None, parse_columns_spec("x:int8", "m")))
+    .as_yaml()
+)
 HOSTILE = {
-    "alias": "x: &a 1\ny: *a\n",
-    "bomb": BOMB,
-    "merge": "x: &a {b: 1}\ny: {<<: *a}\n",
-    "tag": "x: !!python/object/apply:os.system ['true']\n",
-    "new": "x: !!python/object/new:str ['x']\n",
-    "own": "x: !mine 3\n",
+    "alias": GOOD + "x: &a 1\ny: *a\n",
+    "bomb": GOOD + BOMB,
+    "merge": GOOD + "x: &a {b: 1}\ny: {<<: *a}\n",
+    "tag": GOOD + "x: !!python/object/apply:os.system ['true']\n",
+    "new": GOOD + "x: !!python/object/new:str ['x']\n",
+    "own": GOOD + "x: !mine 3\n",
     "half": "namespaces: {m: [",
     "tabs": "a:\n\t- b",
     "bytes": b"\xff\xfe\x00",
     "null": b"a: \x00",
-    "date": "x: 2026-99-99",
+    "date": GOOD + "x: 2026-99-99\n",
     "deep": "[" * 3000,
-    "two": "a: 1\n---\nb: 2\n",
-    "key": "? [a]\n: 1\n",
+    "two": GOOD + "---\nb: 2\n",
+    "key": GOOD + "? [a]\n: 1\n",
 }
 
 
@@ -147,6 +152,11 @@ def test_REG_2_hostile_yaml_is_a_typed_error(tmp_path, name):
         registryfile.load(tmp_path)
     assert "registry.yaml" in e.value.message
     assert time.monotonic() - started < 5
+
+
+def test_REG_2_the_same_file_without_the_hostile_lines_is_read(tmp_path):
+    (tmp_path / "registry.yaml").write_text(GOOD)
+    assert set(registryfile.load(tmp_path)) == {"m", "usr_state"}
 
 
 def test_REG_2_a_huge_registry_is_refused_unread(tmp_path):

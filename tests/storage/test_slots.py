@@ -53,6 +53,7 @@ def assert_settled(layout: Layout, seen: dict[str, int]) -> None:
     assert kit.litter(layout) == []
     assert not list(layout.txn.glob("retired/*/*"))
     assert state(layout) == seen
+    assert events(layout) == told, "nothing is told of what was not done"
     change_all_again(layout)
 
 
@@ -91,11 +92,17 @@ def test_RCV_1_the_commit_point_comes_after_all_is_on_the_disk(template):
     first_install = next(i for i, (c, a) in enumerate(calls) if c == "rename" and "records" in a)
     first_retire = next(i for i, (c, a) in enumerate(calls) if c == "rename" and "_archived" in a)
     told = next(i for i, (c, a) in enumerate(calls) if c == "open" and ".events.log" in a)
-    writes = [i for i, (c, _) in enumerate(calls[:commit]) if c == "write"]
-    synced = [i for i, (c, _) in enumerate(calls[:commit]) if c == "fsync"]
-    assert max(synced) > max(writes)
-    # Three files and the intent, then their folder and _txn.
-    assert len(synced) >= 6
+    before = calls[:commit]
+    # The signature of the staging folder is a hint, written aside; all else is synced.
+    written = {what for call, what in before if call == "write" and ".tmp-" not in what}
+    assert {w.rpartition("/")[2] for w in written} == {"f0", "f1", "f2", "intent.json"}
+    for path in written:
+        assert before.index(("fsync", path)) > max(
+            i for i, c in enumerate(before) if c == ("write", path)
+        )
+    staging = before[-1][1] if before[-1][0] == "fsync" else ""
+    assert staging == str(layout.txn)
+    assert any(call == "fsync" and is_operation_id(Path(what).name) for call, what in before)
     assert commit < first_install < first_retire < told
     assert "fsync" in [c for c, _ in calls[commit + 1 : first_install]]
 

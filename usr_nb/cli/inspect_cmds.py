@@ -53,7 +53,7 @@ def describe(
     root: options.Root = None,
     fmt: options.Show = "auto",
 ) -> None:
-    """Summarize every column: nulls, range, example.
+    """Summarize columns: nulls, range, example.
 
     Exact over all rows; --sample bounds only the search for an example.
     """

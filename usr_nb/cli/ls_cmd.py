@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from usr_nb.cli import options, render, say
 from usr_nb.cli.apps import built, new_app
-from usr_nb.dataset.info import list_summaries
+from usr_nb.dataset.glance import summaries
 from usr_nb.storage.roots import find_root
 
 app = new_app()
@@ -15,7 +15,7 @@ COLUMNS = ("dataset", "rows", "cols", "size_bytes", "updated")
 def ls(root: options.Root = None, fmt: options.Show = "auto") -> None:
     """List the datasets of the root."""
     base = find_root(root)
-    found = list_summaries(base)
+    found = summaries(base)
     rows = [[d[c] for c in COLUMNS] for d in found]
     names = COLUMNS
     if render.resolved(fmt) != "csv":

@@ -76,7 +76,8 @@ def fit(natural: Sequence[int], width: int, spare: Sequence[int], *, keep_all: b
 
     while True:
         while room() < 0:
-            widest = max(kept, key=lambda i: widths[i])
+            # The first column says which row it is: it is narrowed last.
+            widest = max(kept, key=lambda i: (widths[i] > floor and i > 0, widths[i]))
             if widths[widest] <= floor:
                 break
             widths[widest] -= 1

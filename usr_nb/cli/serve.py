@@ -279,7 +279,10 @@ def _stop_on_signals() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {name: signal.signal(name, ask) for name in (signal.SIGTERM, signal.SIGHUP)}
+    # What the caller ignores stays ignored: nohup means to outlive the terminal.
+    names = (signal.SIGTERM, signal.SIGHUP)
+    heeded = [name for name in names if signal.getsignal(name) is not signal.SIG_IGN]
+    before = {name: signal.signal(name, ask) for name in heeded}
     try:
         yield
     finally:

@@ -202,7 +202,10 @@ def export(
     include_deleted: options.Deleted = False,
     root: options.Root = None,
 ) -> None:
-    """Write records to a csv, jsonl, parquet or FASTA file."""
+    """Write records to a file of another format.
+
+    csv, jsonl, parquet or FASTA. Says how many masked and failed records are among them.
+    """
     ds = target.dataset(dataset, root)
     with say.working("exporting"):
         done = ds.export(fmt, out, options.split(columns), include_deleted)

@@ -181,3 +181,19 @@ def plain_type(dtype: pa.DataType) -> pa.DataType:
 def same_type(a: pa.DataType, b: pa.DataType) -> bool:
     """Say whether two types are one in the registry's eyes (large forms, child names)."""
     return type_text(a) == type_text(b)
+
+
+def stored_as(found: pa.DataType, registered: pa.DataType) -> bool:
+    """Say whether a Parquet column of type `found` is one of the registered type.
+
+    Parquet has no seconds: ``timestamp[s]`` is stored, and found again, as milliseconds.
+
+    Examples
+    --------
+    >>> stored_as(pa.timestamp("ms"), pa.timestamp("s"))
+    True
+    >>> stored_as(pa.timestamp("s"), pa.timestamp("ms"))
+    False
+    """
+    text = type_text(registered)
+    return type_text(found) in (text, text.replace("timestamp[s", "timestamp[ms"))

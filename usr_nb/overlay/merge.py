@@ -19,7 +19,7 @@ from usr_nb.contract.essentials import ESSENTIALS
 from usr_nb.contract.names import TOMBSTONE_NS, namespace_of
 from usr_nb.contract.records import TOMBSTONE_SCHEMA
 from usr_nb.contract.registry import Registry
-from usr_nb.contract.types import plain_type, same_type, type_text
+from usr_nb.contract.types import plain_type, same_type, stored_as, type_text
 from usr_nb.errors import SchemaError, did_you_mean, join_hints, some
 from usr_nb.overlay.lookup import Int, KeySpace, base_column, normal_keys
 from usr_nb.overlay.parts import PartInfo, check_registered, parts_of
@@ -108,7 +108,14 @@ class Merged:
     def base_schema(self) -> pa.Schema:
         """Schema of the base, in plain types, without metadata."""
         schema = self.view.base.schema_arrow
-        return pa.schema([pa.field(f.name, plain_type(f.type), f.nullable) for f in schema])
+        return pa.schema([pa.field(f.name, self._base_type(f), f.nullable) for f in schema])
+
+    def _base_type(self, field: pa.Field) -> pa.DataType:
+        entry = self.registry.get(namespace_of(field.name) or "")
+        column = entry.column(field.name) if entry is not None else None
+        if column is not None and stored_as(field.type, column.arrow_type):
+            return column.arrow_type
+        return plain_type(field.type)
 
     def parts(self, namespace: str) -> list[PartInfo]:
         """Return the parts of a namespace, oldest first, checked against the registry."""

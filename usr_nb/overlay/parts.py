@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from usr_nb.contract.order import next_created_at, part_key
 from usr_nb.contract.registry import Registry
 from usr_nb.contract.times import parse, to_part_stamp, to_text, utc_now
-from usr_nb.contract.types import same_type, type_text
+from usr_nb.contract.types import stored_as, type_text
 from usr_nb.errors import NamespaceError, SchemaError
 from usr_nb.storage import door
 from usr_nb.storage.layout import Layout, overlay_folder
@@ -181,7 +181,7 @@ def check_registered(infos: Iterable[PartInfo], registry: Registry) -> None:
         for name in info.columns:
             wanted = registry.column(ns, name).arrow_type
             found = info.schema.field(name).type
-            if not same_type(found, wanted):
+            if not stored_as(found, wanted):
                 raise SchemaError(
                     f"{info.file.path}: column '{name}' is {type_text(found)}, "
                     f"registered as {type_text(wanted)}",

@@ -24,7 +24,7 @@ from usr_nb.contract.essentials import (
 )
 from usr_nb.contract.hashing import compute_ids, id_prefixes
 from usr_nb.contract.names import namespace_of
-from usr_nb.contract.types import same_type, type_text
+from usr_nb.contract.types import same_type, stored_as, type_text
 from usr_nb.dataset.checks.finding import Finding, Scope
 from usr_nb.errors import SequencesError, some
 from usr_nb.overlay.lookup import trim
@@ -98,7 +98,7 @@ def _schema(scope: Scope) -> Iterator[Finding]:
             column = scope.registry[ns].column(name)
             if column is None:
                 yield Finding("warning", "VAL", RECORDS, f"column '{name}' is not registered")
-            elif not same_type(column.arrow_type, schema.field(name).type):
+            elif not stored_as(schema.field(name).type, column.arrow_type):
                 found = type_text(schema.field(name).type)
                 what = f"column '{name}' is {found}, registered as {column.type}"
                 yield Finding("error", "OVL-8", RECORDS, what)

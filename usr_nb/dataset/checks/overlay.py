@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from usr_nb.contract.names import STATE_NS, TOMBSTONE_NS
-from usr_nb.contract.types import same_type, type_text
+from usr_nb.contract.types import stored_as, type_text
 from usr_nb.dataset.checks.finding import Finding, Scope, accepts_hash
 from usr_nb.errors import SequencesError, some
 from usr_nb.overlay.lookup import KeySpace, base_column, normal_keys
@@ -81,7 +81,7 @@ def _columns(scope: Scope, info: PartInfo) -> Iterator[Finding]:
         if column is None:
             yield Finding("error", "OVL-8", path, f"column '{name}' is not registered",
                           f"Add it: usr namespace register {ns} --overwrite")  # fmt: skip
-        elif not same_type(found, column.arrow_type):
+        elif not stored_as(found, column.arrow_type):
             yield Finding("error", "OVL-8", path,
                           f"column '{name}' is {type_text(found)}, "
                           f"registered as {column.type}")  # fmt: skip

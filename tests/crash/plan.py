@@ -1,0 +1,232 @@
+"""Which states of an operation are looked at: all of them, or a seeded sample."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.crash.disk import Disk, after_kill, after_power_cuts, read_image, write_disk
+from tests.crash.ops import Operation
+from tests.crash.oshook import DEAD_PID, Hook, Killed
+from tests.crash.verdict import (
+    DAY,
+    Case,
+    litter,
+    next_writer,
+    no_lock,
+    read_state,
+    shape,
+    without_clock,
+)
+from usr_nb import SequencesError
+from usr_nb.storage.slots import CommittedWarning
+
+ERRORS = (errno.EIO, errno.ENOSPC)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is looked at.
+
+    `again` moments of the next writer are killed per first kill, `errors` of the two errors are
+    injected per call, `cuts` states after a power cut are checked per operation (of many more
+    that `samples` random choices per moment make).
+    """
+
+    again: int
+    errors: int
+    cuts: int
+    samples: int
+
+
+SAMPLE = Size(again=0, errors=1, cuts=60, samples=2)
+FULL = Size(again=4, errors=2, cuts=1000, samples=12)
+
+
+def seeded(operation: Operation, what: str) -> random.Random:
+    """Return a generator that is the same on every run; ``USR_CRASH_SEED`` gives others."""
+    seed = os.environ.get("USR_CRASH_SEED", "0")
+    return random.Random(zlib.crc32(f"{operation.name}/{what}/{seed}".encode()))
+
+
+def fast_folder() -> Path:
+    """Return a new folder, in memory where that is possible: fsync is counted, not waited for."""
+    shm = "/dev/shm"
+    ok = os.path.isdir(shm) and os.access(shm, os.W_OK)
+    return Path(tempfile.mkdtemp(prefix="usr-crash-", dir=shm if ok else None))
+
+
+# Kill -------------------------------------------------------------------------------------------
+
+
+def kill_everywhere(case: Case) -> int:
+    """Kill the operation at every call, and within every write; returns the number of states."""
+    states = list(after_kill(case.start, case.calls))
+    for n, (where, disk) in enumerate(states):
+        case.check(disk, where=where, acknowledged=n == len(states) - 1)
+    return len(states)
+
+
+def recovery(case: Case, disk: Disk) -> tuple[Any, Hook]:
+    """Record the next writer after a kill; returns (what is read before, the recording)."""
+    write_disk(disk, case.store.folder)
+    seen = case.read(disk.image())
+    hook = Hook(case.store.folder)
+    with hook.active(pid=DEAD_PID):
+        next_writer(case.store, case.operation, seconds=DAY)
+    return seen, hook
+
+
+def kill_again(case: Case, size: Size) -> int:
+    """Kill the next writer as well, at every call after the commit point; returns the states.
+
+    For the other moments of the first kill only a sample of the second is taken.
+    """
+    rng = seeded(case.operation, "again")
+    states = list(after_kill(case.start, case.calls))
+    commits = [
+        n for n, (where, _) in enumerate(states) if ": link " in where and "slot-" in where
+    ] or [n for n, (where, _) in enumerate(states) if ": link " in where]
+    count = 0
+    for n, (where, disk) in enumerate(states):
+        whole = n in commits[-1:]
+        if not whole and not size.again:
+            continue
+        seen, hook = recovery(case, disk)
+        moments = list(after_kill(disk, hook.calls))
+        if not whole:
+            moments = rng.sample(moments, min(size.again, len(moments)))
+        begun = case.before["table"] is None and seen == case.before
+        for later, second in moments:
+            # An init that is begun anew is another change, which may have been committed.
+            if begun and any(p.endswith("records.parquet") and "/new/" in p
+                             for p in second.image()):  # fmt: skip
+                continue
+            case.check(second, where=f"{where}; then {later}", expect=seen)
+            count += 1
+    return count
+
+
+# Errors -----------------------------------------------------------------------------------------
+
+
+def errors_everywhere(case: Case, size: Size) -> int:
+    """Let every call fail once, with one or both errors; returns the number of runs."""
+    count = 0
+    turn = int(os.environ.get("USR_CRASH_SEED", "0"))
+    for n in range(len(case.attempts)):
+        for number in ERRORS if size.errors > 1 else (ERRORS[(n + turn) % 2],):
+            count += 1
+            kind, path = case.attempts[n]
+            where = f"{errno.errorcode[number]} at call {n}: {kind} {path}"
+            for what in _error_at(case, n, number):
+                case.problems[f"{case.operation.name}, {where}: {what}"] += 1
+    return count
+
+
+def _error_at(case: Case, at: int, number: int) -> Iterator[str]:
+    write_disk(case.start, case.store.folder)
+    hook = Hook(case.store.folder, at=at, fault=number)
+    raised: SequencesError | None = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with hook.active():
+                case.operation.run(case.store)
+        except SequencesError as error:
+            raised = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+            yield f"untyped {error!r}"
+            return
+    if not hook.reached:
+        yield "the call was never made"
+    if any(w.category is not CommittedWarning for w in caught):
+        yield f"warns {[str(w.message) for w in caught]}"
+    yield from _after_error(case, hook.attempts[at][0], raised)
+
+
+def _after_error(case: Case, kind: str, raised: SequencesError | None) -> Iterator[str]:
+    before, after = without_clock(case.before), without_clock(case.after)
+    seen = without_clock(read_state(case.store, case.operation))
+    said = raised is not None and "is committed" in str(raised)
+    if case.operation.commits == 1 and seen not in (before, after):
+        yield "neither before nor after"
+    if raised is None and seen != after:
+        yield "acknowledged, but not there"
+    if raised is not None and not said:
+        if case.operation.commits == 1 and seen != before:
+            yield f"{raised} was raised, but the change is there"
+        left = litter(case.store.folder)
+        if left and kind not in ("unlink", "rmdir"):
+            yield f"left over at once: {left}"
+        try:
+            case.operation.run(case.store)
+        except SequencesError as error:
+            yield f"a retry fails: {error}"
+            return
+        if without_clock(read_state(case.store, case.operation)) != after:
+            yield "a retry does not do it"
+    next_writer(case.store, case.operation, seconds=DAY)
+    final = read_image(case.store.folder)
+    if without_clock(read_state(case.store, case.operation)) != after:
+        yield "the next writer changes what is read"
+    if shape(final) != shape(case.files_after):
+        extra = shape(final) - shape(case.files_after)
+        yield f"files: {sorted(extra)} too many, {sorted(shape(case.files_after) - shape(final))} missing"
+    yield from _told(case, final)
+    problem = case.validate(final)
+    if problem is not None:
+        yield problem
+
+
+def _told(case: Case, final: Any) -> Iterator[str]:
+    old = case._logged(case.start.image())
+    found = sorted(a for op, a in case._logged(final) - old if a != "recovered")
+    mine = sorted(a for _, a in case.told)
+    nexts = sum(b'"next":true' in line for line in case.log(final))
+    if found != sorted(mine + ["registry_freeze"] * nexts):
+        yield f"the log tells of {found}, not of {mine} (and {nexts} next writers)"
+
+
+# Power ------------------------------------------------------------------------------------------
+
+
+def power_states(case: Case, size: Size) -> list[tuple[str, Disk, bool]]:
+    """Return different disks that power cuts leave: all after the end, a sample of the others."""
+    rng = seeded(case.operation, "power")
+    seen: set[Any] = set()
+    during: list[tuple[str, Disk, bool]] = []
+    at_end: list[tuple[str, Disk, bool]] = []
+    disk = case.start.copy()
+    for n in range(len(case.calls) + 1):
+        done = n == len(case.calls)
+        for what, left, image in after_power_cuts(disk, rng, size.samples):
+            key = (frozenset(image.items()), done)
+            if key not in seen:
+                seen.add(key)
+                where = f"power cut before call {n}, {what}"
+                (at_end if done else during).append((where, left, done))
+        if not done:
+            disk.do(case.calls[n])
+    chosen = at_end[: size.cuts // 3 + 1]
+    return chosen + rng.sample(during, min(max(0, size.cuts - len(chosen)), len(during)))
+
+
+def cut_power(case: Case, size: Size) -> int:
+    """Check the states after power cuts; returns their number."""
+    states = power_states(case, size)
+    for where, disk, done in states:
+        case.check(disk, where=where, acknowledged=done)
+    return len(states)
+
+
+__all__ = ["FULL", "SAMPLE", "Case", "Killed", "Size", "cut_power", "errors_everywhere",
+           "fast_folder", "kill_again", "kill_everywhere", "no_lock", "power_states"]  # fmt: skip
