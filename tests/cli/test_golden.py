@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Terminal
+from usr_nb.cli import say
 from usr_nb.cli.main import main
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -46,7 +47,7 @@ def steady(text: str, root: Path) -> str:
 @pytest.mark.parametrize("name", sorted(SHOWN))
 def test_golden_terminal_output(name: str, width: int, root: Path, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(say, "working", contextlib.nullcontext)
     screen = Terminal()
     with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
         assert main(SHOWN[name]) == 0

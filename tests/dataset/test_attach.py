@@ -11,8 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.dataset.kit import (
     FIELDS,
@@ -111,7 +110,9 @@ def test_ATT_1_columns_and_key_col_choose(ds, tmp_path) -> None:
         ds.attach(path, "m")
 
 
-@pytest.mark.parametrize("column", ["k__x", "sequence", "usr__deleted", "usr_state__masked", "length"])
+@pytest.mark.parametrize(
+    "column", ["k__x", "sequence", "usr__deleted", "usr_state__masked", "length"]
+)
 def test_ATT_2_foreign_prefixes_and_essentials_are_refused(ds, column) -> None:
     with refused(ds.root, NamespaceError, column):
         ds.write_overlay("m", [{"id": IDS[0], column: 1}])
@@ -250,7 +251,9 @@ def test_ATT_4_text_for_lists_and_structs(ds, tmp_path) -> None:
 
 @settings(max_examples=25)
 @given(
-    st.lists(st.fixed_dictionaries({f: st.one_of(st.none(), VALUES[f]) for f in FIELDS}), max_size=6)
+    st.lists(
+        st.fixed_dictionaries({f: st.one_of(st.none(), VALUES[f]) for f in FIELDS}), max_size=6
+    )
 )
 def test_ATT_5_duckdb_gives_what_pyarrow_gives(rows) -> None:
     from usr_nb.contract.types import parse_type
@@ -424,7 +427,9 @@ def test_ATT_8_a_messy_sheet_gives_hand_computed_counts(root, tmp_path) -> None:
     register_namespace(root, namespace="bar", columns="code:string")
     ds = new_dataset(root, "ns/messy", ["AAAA", "CCCC", "GGGG"])
     codes = ["BC01", "BC02", "BC03"]
-    ds.write_overlay("bar", [{"id": i, "code": c} for i, c in zip(cells(ds, "id"), codes, strict=True)])
+    ds.write_overlay(
+        "bar", [{"id": i, "code": c} for i, c in zip(cells(ds, "id"), codes, strict=True)]
+    )
     sheet = pd.DataFrame(
         {"barcode": ["BC01", " BC01", "BC02 ", "BC99", "BC02"], "od": [0.1, 0.3, 1.0, 9.9, None]}
     )
@@ -441,7 +446,7 @@ def test_ATT_1_a_failed_attach_leaves_no_file(ds, tmp_path) -> None:
     (tmp_path / "a.csv").write_text(f"id,n\n{IDS[0]},1\n{IDS[1]}\n")
     before = tree(ds.dir)
     for bad in (tmp_path / "a.csv", tmp_path / "none.csv", tmp_path, 5, "a.xyz"):
-        with pytest.raises(Exception, match=".") as caught:
+        with pytest.raises(Exception, match=r".") as caught:
             ds.attach(bad, "m")
         assert type(caught.value).__module__ == "usr_nb.errors", caught.value
     assert tree(ds.dir) == before

@@ -73,7 +73,10 @@ def test_OVL_9_cells_without_a_speaker_stay_silent(ds) -> None:
     table = pa.table({"id": [IDS[1]], "m__n": [7.0]})
     meta = footer(path) | {b"usr:overlay_created_at": b"2001-01-01T00:00:00.000000Z"}
     meta.pop(b"usr:unspoken")
-    pq.write_table(table.replace_schema_metadata(meta), path.with_name(f"part-20010101T000000000000Z-{'0' * 32}.parquet"))
+    pq.write_table(
+        table.replace_schema_metadata(meta),
+        path.with_name(f"part-20010101T000000000000Z-{'0' * 32}.parquet"),
+    )
     assert cells(ds, "m__n")[:2] == [5.0, 7.0]
 
 
@@ -195,7 +198,9 @@ def test_OVL_10_a_part_that_lands_during_a_compaction_is_kept_and_wins(ds, monke
 
 
 @pytest.mark.parametrize("drop", [False, True])
-def test_OVL_10_a_part_that_lands_during_a_materialization_is_kept_and_wins(ds, monkeypatch, drop) -> None:
+def test_OVL_10_a_part_that_lands_during_a_materialization_is_kept_and_wins(
+    ds, monkeypatch, drop
+) -> None:
     from usr_nb.dataset import maintenance
 
     ds.write_overlay_part("m", [{"id": i, "n": 1.0} for i in IDS[:3]])

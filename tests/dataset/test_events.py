@@ -118,12 +118,17 @@ def test_EVT_2_every_action_tells_its_event(ds, action) -> None:
 
 
 CREATED = {
-    "import_rows": ["records.parquet"], "attach": ["_derived/m/part-"], "tombstone": ["_derived/usr.parquet"],
-    "write_overlay_part": ["_derived/m/part-"], "state_set": ["_derived/usr_state.parquet"],
-    "restore": ["_derived/usr.parquet"], "snapshot": ["_snapshots/records-"],
-    "materialize": ["records.parquet"], "compact_overlay": ["_derived/m/part-"],
+    "import_rows": ["records.parquet"],
+    "attach": ["_derived/m/part-"],
+    "tombstone": ["_derived/usr.parquet"],
+    "write_overlay_part": ["_derived/m/part-"],
+    "state_set": ["_derived/usr_state.parquet"],
+    "restore": ["_derived/usr.parquet"],
+    "snapshot": ["_snapshots/records-"],
+    "materialize": ["records.parquet"],
+    "compact_overlay": ["_derived/m/part-"],
     "dedupe": ["records.parquet", "_snapshots/records-", "_artifacts/dropped-"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("action", CREATED)
@@ -175,7 +180,9 @@ def test_EVT_5_a_failed_operation_writes_no_event(ds, verb) -> None:
     assert ds.events_path.read_bytes() == before
 
 
-def test_EVT_5_a_write_that_fails_half_way_leaves_no_event_and_no_change(ds, root, monkeypatch) -> None:
+def test_EVT_5_a_write_that_fails_half_way_leaves_no_event_and_no_change(
+    ds, root, monkeypatch
+) -> None:
     from tests.dataset.kit import tree
     from usr_nb.storage import slots
 
@@ -249,23 +256,34 @@ def test_EVT_3_secrets_are_replaced_in_all_four_places(ds) -> None:
     ds.log_event(
         "tool.run",
         args={
-            "API-Key": secret, "author": "me", "nested": [{"webhook_url": secret}], "authToken": secret,
+            "API-Key": secret,
+            "author": "me",
+            "nested": [{"webhook_url": secret}],
+            "authToken": secret,
             "argv": ["run", "--password", secret, f"--slack-webhook={secret}", "--tokenize", "yes"],
-            "cookies": secret, "secretary": "ok", "x.session.y": secret, "Bearer": secret,
+            "cookies": secret,
+            "secretary": "ok",
+            "x.session.y": secret,
+            "Bearer": secret,
         },
         metrics={"credential": secret, "tokens": 5},
         artifacts={"passwd": secret},
         maintenance={"apikey": secret},
         actor={"tool": "t", "run_id": "r"},
-    )  # fmt: skip
+    )
     line = ds.events_path.read_text().splitlines()[-1]
     assert secret not in line
     event = json.loads(line)
     assert event["args"]["author"] == "me"
     assert event["args"]["secretary"] == "ok"
     assert event["args"]["argv"] == [
-        "run", "--password", "***REDACTED***", "--slack-webhook=***REDACTED***", "--tokenize", "yes",
-    ]  # fmt: skip
+        "run",
+        "--password",
+        "***REDACTED***",
+        "--slack-webhook=***REDACTED***",
+        "--tokenize",
+        "yes",
+    ]
 
 
 def test_EVT_4_actor_from_argument_else_environment(ds, monkeypatch) -> None:
@@ -286,7 +304,11 @@ def test_EVT_4_tools_append_their_own_actions(ds, tmp_path) -> None:
                  maintenance={"reason": "e"}, target_path=tmp_path)  # fmt: skip
     event = raw_events(ds)[-1]
     assert list(event) == KEYS
-    assert (event["action"], event["args"], event["metrics"]) == ("densegen.finished", {"a": 1}, {"b": 2.5})
+    assert (event["action"], event["args"], event["metrics"]) == (
+        "densegen.finished",
+        {"a": 1},
+        {"b": 2.5},
+    )
     assert event["artifacts"]["c"] == "d"
     assert event["artifacts"]["target_path"] == str(tmp_path)
     assert event["maintenance"] == {"reason": "e"}
@@ -298,13 +320,23 @@ def test_EVT_4_tools_append_their_own_actions(ds, tmp_path) -> None:
 
 
 def test_EVT_1_values_that_json_cannot_hold(ds) -> None:
-    import datetime
+    import datetime as dt
     from pathlib import Path
 
-    ds.log_event("odd", args={"nan": float("nan"), "inf": float("inf"), "path": Path("x"), "set": {2, 1},
-                              "at": datetime.date(2026, 1, 1), "table": pa.table({}), 5: None})  # fmt: skip
+    ds.log_event(
+        "odd",
+        args={
+            "nan": float("nan"),
+            "inf": float("inf"),
+            "path": Path("x"),
+            "set": {2, 1},
+            "at": dt.date(2026, 1, 1),
+            "table": pa.table({}),
+            5: None,
+        },
+    )
     line = ds.events_path.read_text().splitlines()[-1]
-    args = json.loads(line, parse_constant=lambda c: pytest.fail(c))["args"]
+    args = json.loads(line, parse_constant=pytest.fail)["args"]
     assert args["path"] == "x"
     assert args["5"] is None
 

@@ -53,7 +53,17 @@ def write_all(folder):
     return folder
 
 
-FILES = ["a.csv", "a.tsv", "a.jsonl", "a.parquet", "a.fa", "a.csv.gz", "a.jsonl.gz", "a.fa.gz", "a.xlsx"]
+FILES = [
+    "a.csv",
+    "a.tsv",
+    "a.jsonl",
+    "a.parquet",
+    "a.fa",
+    "a.csv.gz",
+    "a.jsonl.gz",
+    "a.fa.gz",
+    "a.xlsx",
+]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -215,18 +225,22 @@ def test_IMP_2_row_numbers_count_over_batches(ds, root, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "alphabet", "sequence", "letter", "hint"),
+    "case",
     [
-        ("dna", "dna_4", "ACNGT", "N", "dna_5"), ("dna", "dna_4", "acnt", "n", "dna_5"),
-        ("rna", "rna_4", "ACNGU", "N", "rna_5"), ("dna", "dna_4", "ACUG", "U", "rna"),
-        ("rna", "rna_4", "ACTG", "T", "dna"), ("protein", "protein_20", "MKL*", "*", "--strip-stop"),
-        ("protein", "protein_20", "MKX", "X", "protein_21"), ("dna", "dna_4", "AC-GT", "-", "Gaps"),
-        ("dna", "dna_4", "AC\nGT", "\\n", ""), ("dna", "dna_4", "ACГT", "Г", ""),
+        ("dna", "dna_4", "ACNGT", "N", "dna_5"),
+        ("dna", "dna_4", "acnt", "n", "dna_5"),
+        ("rna", "rna_4", "ACNGU", "N", "rna_5"),
+        ("dna", "dna_4", "ACUG", "U", "rna"),
+        ("rna", "rna_4", "ACTG", "T", "dna"),
+        ("protein", "protein_20", "MKL*", "*", "--strip-stop"),
+        ("protein", "protein_20", "MKX", "X", "protein_21"),
+        ("dna", "dna_4", "AC-GT", "-", "Gaps"),
+        ("dna", "dna_4", "AC\nGT", "\\n", ""),
+        ("dna", "dna_4", "ACГT", "Г", ""),
     ],
-)  # fmt: skip
-def test_IMP_2_wrong_letters_name_row_letter_and_a_hint(
-    ds, root, kind, alphabet, sequence, letter, hint
-) -> None:
+)
+def test_IMP_2_wrong_letters_name_row_letter_and_a_hint(ds, root, case) -> None:
+    kind, alphabet, sequence, letter, hint = case
     rows = [{"dna": "ACG", "rna": "ACG", "protein": "MK"}[kind], sequence]
     with refused(root, AlphabetError) as caught:
         ds.add_sequences(rows, bio_type=kind, alphabet=alphabet)
@@ -280,7 +294,10 @@ def test_IMP_3_created_at_argument_then_column_then_now(ds) -> None:
 
 
 def test_IMP_3_a_time_that_cannot_be_read_names_its_row(ds, root) -> None:
-    rows = [{"sequence": "AA", "created_at": "2001-01-01"}, {"sequence": "AC", "created_at": "soon"}]
+    rows = [
+        {"sequence": "AA", "created_at": "2001-01-01"},
+        {"sequence": "AC", "created_at": "soon"},
+    ]
     with refused(root, ValidationError, "Row 2"):
         ds.import_rows(rows)
     with refused(root, ValidationError, "created_at"):

@@ -17,10 +17,15 @@ def test_LAY_1_a_dataset_holds_these_files_and_no_other(ds) -> None:
     ds.snapshot("before")
     found = files(ds)
     patterns = [
-        r"records\.parquet", r"meta\.md", r"\.events\.log", r"_registry/registry\.[0-9a-f]{64}\.yaml",
-        r"_derived/m/part-\d{8}T\d{12}Z-[0-9a-f]{32}\.parquet", r"_derived/usr\.parquet",
-        r"_derived/usr_state\.parquet", r"_snapshots/records-\d{8}T\d{12}-before\.parquet",
-    ]  # fmt: skip
+        r"records\.parquet",
+        r"meta\.md",
+        r"\.events\.log",
+        r"_registry/registry\.[0-9a-f]{64}\.yaml",
+        r"_derived/m/part-\d{8}T\d{12}Z-[0-9a-f]{32}\.parquet",
+        r"_derived/usr\.parquet",
+        r"_derived/usr_state\.parquet",
+        r"_snapshots/records-\d{8}T\d{12}-before\.parquet",
+    ]
     for name in found:
         assert sum(bool(re.fullmatch(p, name)) for p in patterns) == 1, name
     assert len(found) == len(patterns)

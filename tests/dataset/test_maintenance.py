@@ -64,7 +64,9 @@ def test_MNT_1_dedupe_ignoring_case(root, keep, left) -> None:
 def test_MNT_1_exact_keys_find_rows_that_other_tools_repeated(root, key) -> None:
     ds = new_dataset(root, "ns/twice", SEQUENCES)
     whole = base(ds)
-    pq.write_table(pa.concat_tables([whole, whole.slice(1, 2)]), ds.records_path, compression="zstd")
+    pq.write_table(
+        pa.concat_tables([whole, whole.slice(1, 2)]), ds.records_path, compression="zstd"
+    )
     ds.write_overlay("k", [{"id": i, "x": float(n)} for n, i in enumerate(IDS)])
     result = dedupe(ds, key=key)
     assert result.rows_dropped == 2
@@ -125,9 +127,14 @@ def test_MNT_1_dedupe_needs_a_section_and_known_words(ds, root) -> None:
 
 def two(root) -> tuple[Dataset, Dataset]:
     """dest has 0..3 with m__n in the base; src has 2..5, new letters, m__n and m__s in the base."""
-    dest, src = new_dataset(root, "a/dest", SEQUENCES[:4]), new_dataset(root, "a/src", SEQUENCES[2:])
+    dest, src = (
+        new_dataset(root, "a/dest", SEQUENCES[:4]),
+        new_dataset(root, "a/src", SEQUENCES[2:]),
+    )
     dest.write_overlay("m", [{"id": IDS[0], "n": 10.0}, {"id": IDS[2], "n": 12.0}])
-    src.write_overlay("m", [{"id": i, "n": float(k), "s": f"s{k}"} for k, i in enumerate(IDS) if k > 1])
+    src.write_overlay(
+        "m", [{"id": i, "n": float(k), "s": f"s{k}"} for k, i in enumerate(IDS) if k > 1]
+    )
     for ds in (dest, src):
         with ds.maintenance(reason="test"):
             ds.materialize(keep_overlays=False)
@@ -136,7 +143,11 @@ def two(root) -> tuple[Dataset, Dataset]:
 
 POLICY = {
     "skip": ([10.0, None, 12.0, None, 4.0, 5.0], [None] * 4 + ["s4", "s5"], (0, 0)),
-    "prefer-dest": ([10.0, None, 12.0, 3.0, 4.0, 5.0], [None, None, "s2", "s3", "s4", "s5"], (3, 0)),
+    "prefer-dest": (
+        [10.0, None, 12.0, 3.0, 4.0, 5.0],
+        [None, None, "s2", "s3", "s4", "s5"],
+        (3, 0),
+    ),
     "prefer-src": ([10.0, None, 2.0, 3.0, 4.0, 5.0], [None, None, "s2", "s3", "s4", "s5"], (3, 1)),
 }
 
@@ -195,15 +206,24 @@ def test_MNT_2_case_fold_duplicates(root) -> None:
     new_dataset(root, "a/src", ["acgt", "GGGG", "ttaa", "TTAA", "cc"])
     plan = merge_datasets(root, dest="a/dest", src="a/src", dry_run=True)
     assert (plan.rows_added, plan.casefold_skipped, plan.duplicates_total) == (2, 2, 1)
-    everything = merge_datasets(root, dest="a/dest", src="a/src", avoid_casefold_dups=False, dry_run=True)
+    everything = merge_datasets(
+        root, dest="a/dest", src="a/src", avoid_casefold_dups=False, dry_run=True
+    )
     # MNT-2: exact duplicates are counted whatever the case-fold rule does.
-    assert (everything.rows_added, everything.casefold_skipped, everything.duplicates_total) == (4, 0, 1)
+    assert (everything.rows_added, everything.casefold_skipped, everything.duplicates_total) == (
+        4,
+        0,
+        1,
+    )
     merge_datasets(root, dest="a/dest", src="a/src")
     assert cells(dest, "sequence") == ["ACGT", "GGGG", "ttaa", "cc"]
 
 
 def test_MNT_2_overlays_travel_only_when_carried(root) -> None:
-    dest, src = new_dataset(root, "a/dest", SEQUENCES[:3]), new_dataset(root, "a/src", SEQUENCES[2:])
+    dest, src = (
+        new_dataset(root, "a/dest", SEQUENCES[:3]),
+        new_dataset(root, "a/src", SEQUENCES[2:]),
+    )
     src.write_overlay("k", [{"id": i, "x": float(k)} for k, i in enumerate(IDS) if k > 1])
     dest.write_overlay("k", [{"id": IDS[0], "x": 100.0}])
     with refused(root, NamespaceError, "'m'"):

@@ -53,7 +53,11 @@ def fill(ds: Dataset) -> None:
 
 
 OPTIONS = [
-    dict(zip(("keep_overlays", "archive_overlays", "drop_deleted", "snapshot_before"), o, strict=True))
+    dict(
+        zip(
+            ("keep_overlays", "archive_overlays", "drop_deleted", "snapshot_before"), o, strict=True
+        )
+    )
     for o in itertools.product((True, False), repeat=4)
     if not (o[1] and not o[0])
 ]
@@ -61,7 +65,9 @@ OPTIONS = [
 
 @pytest.mark.parametrize("namespaces", [None, ["m"], ["k", "usr_state"]])
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(k for k, v in o.items() if v))
-def test_MAT_1_values_equal_the_read_before_for_every_type_and_option(ds, namespaces, options) -> None:
+def test_MAT_1_values_equal_the_read_before_for_every_type_and_option(
+    ds, namespaces, options
+) -> None:
     fill(ds)
     shown, everything = values(ds), values(ds, include_deleted=True)
     old_base = ds.records_path.read_bytes()
@@ -176,7 +182,9 @@ def test_MAT_2_drop_deleted_removes_rows_and_their_tombstones(ds) -> None:
     info = ds.info()
     assert (info.rows, info.rows_live, info.rows_deleted) == (4, 4, 0)
     artifact = last_event(ds, "materialize")["artifacts"]["dropped_ids"]
-    assert sorted(pq.read_table(ds.dir / artifact).column("id").to_pylist()) == sorted([IDS[0], IDS[3]])
+    assert sorted(pq.read_table(ds.dir / artifact).column("id").to_pylist()) == sorted(
+        [IDS[0], IDS[3]]
+    )
     ds.import_rows([SEQUENCES[0]])
     assert cells(ds, "id")[-1] == IDS[0]
 
@@ -244,7 +252,9 @@ def test_RCV_4_snapshots_of_the_user_are_copies_and_never_pruned(ds) -> None:
     assert autos == sorted(events)[-5:]
 
 
-@pytest.mark.parametrize("name", ["auto", "x-auto", "../x", "a/b", "", "x.parquet", "a b", "é", ".x"])
+@pytest.mark.parametrize(
+    "name", ["auto", "x-auto", "../x", "a/b", "", "x.parquet", "a b", "é", ".x"]
+)
 def test_RCV_4_snapshot_names(ds, root, name) -> None:
     with refused(root, ValidationError):
         ds.snapshot(name)
@@ -257,7 +267,9 @@ def test_RCV_4_a_snapshot_is_the_base_byte_for_byte(ds) -> None:
     ds.import_rows(["AA"])
     assert count_events(ds) == before + 1
     assert pq.read_metadata(path).num_rows == 6
-    assert last_event(ds, "snapshot")["artifacts"]["snapshot"] == path.relative_to(ds.dir).as_posix()
+    assert (
+        last_event(ds, "snapshot")["artifacts"]["snapshot"] == path.relative_to(ds.dir).as_posix()
+    )
 
 
 # Removing overlays -----------------------------------------------------------------------------

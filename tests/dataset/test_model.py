@@ -13,8 +13,7 @@ from typing import Any
 from unittest import mock
 
 import pyarrow as pa
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.dataset.kit import FIELDS, new_dataset, new_root, same, table
@@ -56,7 +55,7 @@ class Model:
         self.dropped: set[str] = set()
 
     def value(self, word: str, column: str) -> Any:
-        spoken = self.spoken[column.split("__")[0]]
+        spoken = self.spoken[column.split("__", maxsplit=1)[0]]
         if (word, column) in spoken:
             return spoken[word, column]
         return self.base.get(column, {}).get(word)
@@ -98,7 +97,7 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         # What survives a power cut is proven elsewhere; here thousands of commits must be cheap.
-        self.quick = mock.patch("os.fsync", lambda _: None)
+        self.quick = mock.patch("os.fsync", return_value=None)
         self.quick.start()
         self.folder = Path(tempfile.mkdtemp(prefix="usr-life-"))
         self.root = new_root(self.folder / "root")
@@ -168,7 +167,9 @@ class Life(RuleBasedStateMachine):
     @rule(words=some_words, values=STATE_VALUES)
     def set_state(self, words: list[str], values: dict[str, Any]) -> None:
         there = self.pick(words)
-        assert self.ds.set_state([IDS[w] for w in words], allow_missing=True, **values) == len(there)
+        assert self.ds.set_state([IDS[w] for w in words], allow_missing=True, **values) == len(
+            there
+        )
         for w in there:
             now = {f: self.model.value(w, f"usr_state__{f}") for f in STATE} | values
             for f in STATE:

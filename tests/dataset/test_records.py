@@ -12,8 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.dataset.kit import IDS, SEQUENCES, base, cells, footer, new_dataset, new_root, refused
 from usr_nb import ARROW_SCHEMA, AlphabetError, Dataset, ValidationError, compute_id
@@ -116,7 +115,11 @@ def test_REC_4_every_rewrite_keeps_the_footer(ds) -> None:
 
     def check() -> None:
         now = footer(ds.records_path)
-        assert now == {**first, b"other:tool": b"kept", b"usr:registry_hash": now[b"usr:registry_hash"]}
+        assert now == {
+            **first,
+            b"other:tool": b"kept",
+            b"usr:registry_hash": now[b"usr:registry_hash"],
+        }
 
     ds.add_sequences(["GGGG"], bio_type="dna", alphabet="dna_4")
     check()
@@ -173,7 +176,9 @@ def test_REC_6_files_are_zstd_and_readable_by_four_tools(ds) -> None:
 
 
 def test_REC_6_importing_the_package_loads_no_notebook() -> None:
-    code = "import sys, usr_nb; print(sorted({'marimo','altair','typer','rich'} & set(sys.modules)))"
+    code = (
+        "import sys, usr_nb; print(sorted({'marimo','altair','typer','rich'} & set(sys.modules)))"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
 

@@ -96,7 +96,9 @@ def test_REG_3_hash_of_the_registry(ds, root) -> None:
     assert hashlib.sha256(snapshot.read_bytes()).hexdigest() == registry_hash(root)
 
 
-@pytest.mark.parametrize("name", ["M", "1m", "m-x", "a__b", "usr", "usr_state", "", "é", "m\n", "m x"])
+@pytest.mark.parametrize(
+    "name", ["M", "1m", "m-x", "a__b", "usr", "usr_state", "", "é", "m\n", "m x"]
+)
 def test_REG_4_namespaces(root, name) -> None:
     with refused(root, NamespaceError):
         register_namespace(root, namespace=name, columns="x:string")
@@ -105,12 +107,19 @@ def test_REG_4_namespaces(root, name) -> None:
 @pytest.mark.parametrize(
     ("columns", "error"),
     [
-        ("x:string,x:int8", SchemaError), ("id:string", NamespaceError), ("z__x:int8", NamespaceError),
-        ("", SchemaError), ("x", SchemaError), ("x:", SchemaError), ("x:text", SchemaError),
-        ("x:list<int8", SchemaError), ("x:struct<>", SchemaError), ("a b:int8", NamespaceError),
+        ("x:string,x:int8", SchemaError),
+        ("id:string", NamespaceError),
+        ("z__x:int8", NamespaceError),
+        ("", SchemaError),
+        ("x", SchemaError),
+        ("x:", SchemaError),
+        ("x:text", SchemaError),
+        ("x:list<int8", SchemaError),
+        ("x:struct<>", SchemaError),
+        ("a b:int8", NamespaceError),
         ("q__x:int8,x:int8", SchemaError),
     ],
-)  # fmt: skip
+)
 def test_REG_4_columns(root, columns, error) -> None:
     with refused(root, error):
         register_namespace(root, namespace="q", columns=columns)
@@ -131,7 +140,9 @@ def test_REG_6_registering_twice(root, ds) -> None:
 
 @pytest.mark.parametrize("columns", ["y:string", "x:float32,y:string", "x:string,y:string"])
 @pytest.mark.parametrize("where", ["part", "base"])
-def test_REG_6_changing_a_column_that_data_uses_lists_the_datasets(root, ds, columns, where) -> None:
+def test_REG_6_changing_a_column_that_data_uses_lists_the_datasets(
+    root, ds, columns, where
+) -> None:
     new_dataset(root, "ns/free", ["AA"])
     ds.write_overlay_part("k", [{"id": IDS[0], "x": 1.0}])
     if where == "base":
@@ -226,7 +237,9 @@ def test_REG_9_parts_carry_both_hashes(ds, root) -> None:
     assert meta[b"usr:registry_hash"].decode() == registry_hash(root)
     pairs = ["k", [["k__x", "float64"], ["k__y", "string"]]]
     text = json.dumps(pairs, separators=(",", ":"))
-    assert meta[b"usr:namespace_contract_hash"].decode() == hashlib.sha256(text.encode()).hexdigest()
+    assert (
+        meta[b"usr:namespace_contract_hash"].decode() == hashlib.sha256(text.encode()).hexdigest()
+    )
 
 
 def outcome(ds: Dataset, mode: str) -> tuple[int, int]:
@@ -295,11 +308,18 @@ def test_REG_9_an_unknown_mode_is_refused(ds) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "namespaces: [", "[]", "namespaces: {m: 5}", "namespaces: &a {x: *a}", "a: 1",
-        "namespaces: {usr: {columns: []}}", "namespaces: {m: {columns: [{name: m__x, type: text}]}}",
-        "namespaces: {m: {columns: [{name: m__x, type: int8}]}}", "\x00", "!!python/object:os.system x",
+        "namespaces: [",
+        "[]",
+        "namespaces: {m: 5}",
+        "namespaces: &a {x: *a}",
+        "a: 1",
+        "namespaces: {usr: {columns: []}}",
+        "namespaces: {m: {columns: [{name: m__x, type: text}]}}",
+        "namespaces: {m: {columns: [{name: m__x, type: int8}]}}",
+        "\x00",
+        "!!python/object:os.system x",
     ],
-)  # fmt: skip
+)
 def test_REG_2_a_damaged_registry_is_a_typed_error(ds, root, damage) -> None:
     (root / "registry.yaml").write_text(damage)
     with refused(root, ValidationError):

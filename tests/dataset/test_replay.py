@@ -72,7 +72,9 @@ def by_python() -> None:
     ds.import_csv(sequences, default_bio_type="dna", default_alphabet="dna_4")
     how: dict[str, Any] = {"key": "sequence", "key_col": "sequence"}
     ds.attach(one, "quickstart", columns=["X_value"], **how)
-    ds.attach(sfxi, "quickstart", columns=["intensity_log2_offset_delta"], allow_missing=True, **how)
+    ds.attach(
+        sfxi, "quickstart", columns=["intensity_log2_offset_delta"], allow_missing=True, **how
+    )
     with ds.maintenance(reason="usr materialize"):
         ds.materialize()
         ds.materialize(snapshot_before=True)

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.dataset.kit import (
     IDS,
@@ -61,7 +60,11 @@ def test_DEL_1_restore_clears_time_and_reason(ds) -> None:
     ds.tombstone(IDS[:2], reason="bad")
     assert ds.restore(IDS[0]) == 1
     row = tombstones(ds)[IDS[0]]
-    assert (row["usr__deleted"], row["usr__deleted_at"], row["usr__deleted_reason"]) == (False, None, None)
+    assert (row["usr__deleted"], row["usr__deleted_at"], row["usr__deleted_reason"]) == (
+        False,
+        None,
+        None,
+    )
     assert tombstones(ds)[IDS[1]]["usr__deleted_reason"] == "bad"
     shown = table(ds, include_deleted=True).to_pylist()
     assert [r["usr__deleted"] for r in shown[:3]] == [False, True, None]
@@ -79,7 +82,11 @@ def test_DEL_1_the_file_is_replaced_not_rewritten(ds) -> None:
 
 
 @settings(max_examples=12)
-@given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 5), min_size=1, max_size=4)), max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.lists(st.integers(0, 5), min_size=1, max_size=4)), max_size=8
+    )
+)
 def test_DEL_1_any_order_of_delete_and_restore(tmp_path_factory, calls) -> None:
     ds = new_dataset(new_root(tmp_path_factory.mktemp("del")))
     hidden: set[int] = set()
@@ -100,7 +107,9 @@ def test_DEL_1_parts_of_other_tools_are_read_and_folded_in(ds) -> None:
     from usr_nb.contract.records import TOMBSTONE_SCHEMA
 
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    rows = [{"id": IDS[2], "usr__deleted": True, "usr__deleted_at": at, "usr__deleted_reason": "old"}]
+    rows = [
+        {"id": IDS[2], "usr__deleted": True, "usr__deleted_at": at, "usr__deleted_reason": "old"}
+    ]
     held = pa.Table.from_pylist(rows, schema=TOMBSTONE_SCHEMA)
     folder = ds.dir / "_derived" / "usr"
     write_parquet(folder / part_name(at, 1), held, overlay_meta("usr", "id", at))
@@ -203,7 +212,9 @@ def test_STA_3_parts_of_other_tools_are_read(ds) -> None:
 
 def test_STA_3_an_empty_part_of_another_tool_is_read(ds) -> None:
     at = datetime(2027, 1, 1, tzinfo=UTC)
-    part = pa.table({"id": pa.array([], pa.string()), "usr_state__split": pa.array([], pa.string())})
+    part = pa.table(
+        {"id": pa.array([], pa.string()), "usr_state__split": pa.array([], pa.string())}
+    )
     write_parquet(ds.dir / "_derived" / "usr_state" / part_name(at, 1), part,
                   overlay_meta("usr_state", "id", at))  # fmt: skip
     ds.set_state(IDS[0], masked=True)

@@ -99,12 +99,19 @@ def base_table() -> pa.Table:
 
 def event_line(action: str, at: datetime) -> str:
     event = {
-        "event_version": 1, "timestamp_utc": text(at), "action": action,
-        "dataset": {"name": "densegen/demo", "root": "/somewhere/else"}, "args": {}, "metrics": {},
-        "artifacts": {}, "maintenance": {}, "fingerprint": {"rows": 4, "cols": 9, "size_bytes": 1},
-        "registry_hash": sha(OLDER), "actor": {"tool": "densegen", "run_id": "r", "host": "h", "pid": 1},
+        "event_version": 1,
+        "timestamp_utc": text(at),
+        "action": action,
+        "dataset": {"name": "densegen/demo", "root": "/somewhere/else"},
+        "args": {},
+        "metrics": {},
+        "artifacts": {},
+        "maintenance": {},
+        "fingerprint": {"rows": 4, "cols": 9, "size_bytes": 1},
+        "registry_hash": sha(OLDER),
+        "actor": {"tool": "densegen", "run_id": "r", "host": "h", "pid": 1},
         "version": "0.9",
-    }  # fmt: skip
+    }
     return json.dumps(event, separators=(",", ":"))
 
 
@@ -255,8 +262,11 @@ def test_OVL_1_foreign_parts_are_never_rewritten_by_a_mutation(ds, folder) -> No
 
 def test_OVL_5_a_part_written_here_is_newer_than_a_foreign_one_of_the_future(ds, folder) -> None:
     late = datetime(2099, 1, 1, tzinfo=UTC)
-    write(folder / "_derived" / "infer" / part_name(late, "c"),
-          pa.table({"id": IDS[:1], "infer__llr": [7.0]}), part_meta("infer", "id", late))  # fmt: skip
+    write(
+        folder / "_derived" / "infer" / part_name(late, "c"),
+        pa.table({"id": IDS[:1], "infer__llr": [7.0]}),
+        part_meta("infer", "id", late),
+    )
     assert rows(ds)[0]["infer__llr"] == 7.0
     ds.write_overlay_part("infer", [{"id": IDS[0], "llr": 8.0}])
     assert rows(ds)[0]["infer__llr"] == 8.0

@@ -8,8 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from tests.overlay.kit import (
     NOON,
@@ -206,8 +205,10 @@ def numbered(name: str, at: int, **cells: Any) -> Part:
 
 def test_OVL_6_columns_are_merged_one_by_one(tmp_path) -> None:
     table = one_row(
-        tmp_path, numbered(part_name(NOON, 1), 0, n=1.0, s="old"), numbered(part_name(NOON, 2), 1, s="new")
-    )  # fmt: skip
+        tmp_path,
+        numbered(part_name(NOON, 1), 0, n=1.0, s="old"),
+        numbered(part_name(NOON, 2), 1, s="new"),
+    )
     assert table.column("m__n").to_pylist() == [1.0]
     assert table.column("m__s").to_pylist() == ["new"]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -35,7 +36,10 @@ class Fit:
 def console() -> Console:
     """Return a console on the present standard output; ``NO_COLOR`` leaves bold out too."""
     plain = bool(os.environ.get("NO_COLOR"))
-    return Console(file=sys.stdout, highlight=False, color_system=None if plain else "auto")
+    # Asked for here: rich takes every dumb terminal for one of 80 columns.
+    width = shutil.get_terminal_size().columns
+    system: Literal["auto"] | None = None if plain else "auto"
+    return Console(file=sys.stdout, highlight=False, color_system=system, width=width)
 
 
 def spinner(what: str) -> AbstractContextManager[Any]:

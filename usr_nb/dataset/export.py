@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -84,7 +83,7 @@ def _packed(sink: Sink, path: Path, fmt: str) -> Iterator[Any]:
     if fmt == "parquet" or path.suffix.lower() != ".gz":
         yield sink
         return
-    with gzip.GzipFile(filename="", mode="wb", fileobj=cast("BinaryIO", sink), mtime=0) as packed:
+    with door.gzipped(sink) as packed:
         yield packed
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import hashlib
 import io
 import os
@@ -25,7 +26,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from usr_nb.errors import StorageError
 
@@ -378,3 +379,10 @@ def scratch(folder: Path) -> Iterator[Sink]:
     finally:
         sink.drop()
         unlink(sink.path)
+
+
+@contextlib.contextmanager
+def gzipped(sink: Sink) -> Iterator[gzip.GzipFile]:
+    """Compress what is written on its way into a sink; no name and no time is stored in it."""
+    with gzip.GzipFile(filename="", mode="wb", fileobj=cast("BinaryIO", sink), mtime=0) as packed:
+        yield packed

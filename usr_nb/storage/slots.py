@@ -193,6 +193,8 @@ def roll_forward(layout: Layout, intent: Intent, *, recovering: bool) -> None:
         _retire(layout, intent, gone)
     for path in intent.drop:
         door.unlink(layout.dir / path)
+    for parent in {(layout.dir / path).parent for path in intent.drop}:
+        door.fsync_dir(parent)
     for note in intent.notes:
         notes.append_note(layout.meta, note, check=recovering)
     if recovering:

@@ -1,0 +1,1 @@
+"""Tools on top of the store: DenseGen, legacy files, mock data, the demo."""
