@@ -1,4 +1,4 @@
-"""Compaction equals the read, whatever lies below it and lands beside it (contract OVL-9, OVL-10)."""
+"""Compaction equals the read, whatever lies below and lands beside it (contract OVL-9, OVL-10)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,19 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tests.dataset.kit import FIELDS, SPEC, cells, files, footer, last_event, parts, raw_events, refused
+from tests.dataset.kit import (
+    FIELDS,
+    SPEC,
+    cells,
+    files,
+    footer,
+    last_event,
+    parts,
+    raw_events,
+    refused,
+)
 from tests.features.kit import by_sequence, fresh, ids, merged, new, put
 from tests.overlay.kit import Part, later, part_name
 from usr_nb import NamespaceError, ValidationError
@@ -157,8 +166,13 @@ def test_OVL_9_all_four_keys(ds, key) -> None:
     if key == "sequence_ci":
         # A key that two rows share: the last two letters of SEQS differ from the first in case.
         names = ["acgt ", "tttt", "GGGG"]
-        other = Part(part_name(later(1), 1), key, later(1), ["m__n", "m__s"],
-                     [(n, {"m__n": float(i), "m__s": "old"}) for i, n in enumerate(names)])  # fmt: skip
+        other = Part(
+            part_name(later(1), 1),
+            key,
+            later(1),
+            ["m__n", "m__s"],
+            [(n, {"m__n": float(i), "m__s": "old"}) for i, n in enumerate(names)],
+        )
         other.write(ds.dir, "m", {"m__n": pa.float64(), "m__s": pa.string()})
         newer = Part(part_name(later(2), 2), key, later(2), ["m__n"], [("AcGt", {"m__n": 9.0})])
         newer.write(ds.dir, "m", {"m__n": pa.float64()})
@@ -285,7 +299,7 @@ step = st.one_of(one_part, one_part, st.sampled_from(["compact", "single", "mate
 POOL = [*SEQS, "CCCC", "CATG"]  # The last two come late: orphans until then.
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=18, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(step, min_size=1, max_size=6), st.sampled_from(["id", "sequence"]))
 def test_OVL_9_any_parts_and_compactions_against_a_dict(tmp_path_factory, steps, key) -> None:
     folder = tmp_path_factory.mktemp("any")
@@ -326,12 +340,12 @@ def test_REG_5_times_in_seconds_are_read_as_registered_everywhere(tmp_path) -> N
     kinds = {"t": "timestamp[s]", "u": "timestamp[s, UTC]", "l": "list<timestamp[s]>",
              "r": "struct<a:timestamp[s]>"}  # fmt: skip
     ds = new(fresh(tmp_path, m=",".join(f"m__{f}:{t}" for f, t in kinds.items())), SEQS)
-    at = datetime(2026, 3, 1, 12)
+    at = NOON.replace(tzinfo=None)
     told = {"m__t": at, "m__u": NOON, "m__l": [at, None], "m__r": {"a": at}}
     put(ds, "m", {ids(SEQS)[0]: told})
     put(ds, "m", {ids(SEQS)[1]: {"m__t": None}})
     before = merged(ds)
-    assert [v for n, v in before.items() if n.startswith("m__")][0][0] is not None
+    assert before["m__t"][0] is not None
     assert {n: str(ds.schema().field(n).type) for n in ("m__t", "m__u")} == {
         "m__t": "timestamp[s]", "m__u": "timestamp[s, tz=UTC]"}  # fmt: skip
     compact(ds)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.dataset.kit import base, cells, files, last_event, nothing_changes, refused
 from tests.features.kit import by_sequence, fresh, ids, new, put
@@ -222,7 +221,7 @@ def test_MNT_1_equal_letters_of_different_kinds_are_not_duplicates(tmp_path) -> 
     assert dedupe(ds, key="sequence").rows_dropped == 0
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=14, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.sampled_from(["A", "a", "AC", "aC", "ac", "GT", "gt"]), unique=True, min_size=1),
     st.sets(st.integers(0, 6)), st.sampled_from(["keep-first", "keep-last"]),

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.dataset.kit import cells, last_event, parts, refused
 from tests.features.kit import fresh, ids, merged, new
@@ -27,9 +26,12 @@ NS = ",".join(f"m__c{i}:{t}" for i, t in enumerate(TYPES))
 
 floats = st.one_of(st.floats(width=32), st.sampled_from([0.0, -0.0, 1.5, float("nan")]))
 ints = st.integers(-128, 127)
-texts = st.one_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
-                  st.sampled_from(["1", "1.5", "", "true", "[1, 2]", "2026-03-01T12:00:00Z"]))  # fmt: skip
-moments = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1))
+texts = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
+    st.sampled_from(["1", "1.5", "", "true", "[1, 2]", "2026-03-01T12:00:00Z"]),
+)
+OLD, NEW = (datetime(y, 1, 1, tzinfo=UTC).replace(tzinfo=None) for y in (1970, 2100))
+moments = st.datetimes(OLD, NEW)
 
 
 def optional(values):
@@ -122,7 +124,7 @@ def write(path, cols: dict[str, tuple[str, list]], keys=KEYS):
     return path
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns, st.integers(0, len(TYPES) - 1), st.booleans(), st.permutations(range(len(SEQS))))
 def test_ATT_5_any_column_into_any_type(tmp_path_factory, column, target, matching, order) -> None:
     kind, values = column
@@ -143,17 +145,39 @@ def test_ATT_5_every_kind_of_column_is_attached_to_its_own_type(tmp_path) -> Non
            "uint64": 2**64 - 1, "float16": np.float16(1.5), "float32": 1.5, "float64": 0.1,
            "list": [1.0, None], "texts": ["x", None], "lists": [[1], None, []], "pair": [1.0, 2.0],
            "struct": {"p": 1, "q": None}, "structs": [{"p": 1.0, "q": None}, None],
-           "s": datetime(2026, 1, 1), "us_utc": datetime(2026, 1, 1, tzinfo=UTC),
+           "s": OLD, "us_utc": datetime(2026, 1, 1, tzinfo=UTC),
            "ns": 1_234_567_891, "ns_utc": 1_234_567_891}  # fmt: skip
-    target = {"string": 0, "large_string": 0, "bool": 1, "int8": 2, "int64": 3, "uint64": 4,
-              "float16": 5, "float32": 6, "float64": 7, "list": 8, "texts": 9, "lists": 10,
-              "pair": 11, "struct": 12, "structs": 13, "s": 14, "us_utc": 15, "ns": 16, "ns_utc": 17}  # fmt: skip
-    for kind, value in one.items():
-        root = fresh(tmp_path, m=NS)
-        path = write(tmp_path / f"{kind}.parquet", {f"c{target[kind]}": (kind, [value] + [None] * 4)})
-        done, table, _, _ = both(root, path)
-        assert done == 5, kind
-        assert table[f"m__c{target[kind]}"][0] is not None, kind
+    target = {
+        "string": 0,
+        "large_string": 0,
+        "bool": 1,
+        "int8": 2,
+        "int64": 3,
+        "uint64": 4,
+        "float16": 5,
+        "float32": 6,
+        "float64": 7,
+        "list": 8,
+        "texts": 9,
+        "lists": 10,
+        "pair": 11,
+        "struct": 12,
+        "structs": 13,
+        "s": 14,
+        "us_utc": 15,
+        "ns": 16,
+        "ns_utc": 17,
+    }
+    # One column per registered type; large strings are read in a file of their own.
+    for number, left_out in enumerate(("large_string", "string")):
+        cols = {f"c{target[k]}": (k, [v] + [None] * 4) for k, v in one.items() if k != left_out}
+        assert len(cols) == len(TYPES)
+        path = write(tmp_path / f"{number}.parquet", cols)
+        done, table, _, _ = both(fresh(tmp_path, m=NS), path)
+        assert done == 5
+        for name in cols:
+            assert table[f"m__{name}"][0] is not None, name
+            assert table[f"m__{name}"][1:] == [None] * 4, name
 
 
 @pytest.mark.parametrize("name", ["a[1].parquet", "a*.parquet", "a?b.parquet", "it's.parquet",
@@ -178,7 +202,6 @@ def test_ATT_5_names_that_differ_in_case_only(tmp_path) -> None:
 
 
 def test_ATT_5_errors_are_the_same(tmp_path) -> None:
-    root = fresh(tmp_path, m=NS)
     bad = {
         "unmatched": ({"c3": ("int64", [1] * 5)}, [*KEYS[:4], "f" * 40], {}, "not in the dataset"),
         "repeated": ({"c3": ("int64", [1] * 5)}, [KEYS[0]] * 5, {}, "more than one row"),
@@ -190,10 +213,8 @@ def test_ATT_5_errors_are_the_same(tmp_path) -> None:
     }
     for case, (cols, keys, how, match) in bad.items():
         path = write(tmp_path / f"{case}.parquet", cols, keys)
-        for number, backend in enumerate(("pyarrow", "duckdb")):
-            got = attach_with(root, f"{case}{number}", path, backend, **how)
-            assert match in str(got[0]), (case, backend, got[0])
-        both(fresh(tmp_path, m=NS), path, **how)
+        said = both(fresh(tmp_path, m=NS), path, **how)[0]
+        assert match in str(said), (case, said)
 
 
 def test_ATT_5_damaged_files_are_refused_alike(tmp_path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.dataset.kit import nothing_changes, tree
 from tests.features.kit import fresh, ids, new
@@ -99,7 +98,7 @@ def test_IMP_1_report_writes_nothing_even_when_it_spills(tmp_path, monkeypatch) 
     assert ds.events()[-1]["action"] != "import_report"
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(["A", "a", "AC", "Ac", "ac", " AC", "GT", "N", "Ca"]), max_size=9))
 def test_IMP_1_report_foretells_the_import(tmp_path_factory, rows) -> None:
     root = fresh(tmp_path_factory.mktemp("r"))

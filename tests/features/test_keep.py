@@ -10,15 +10,27 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.dataset.kit import cells, last_event, parts, refused, tree
 from tests.features.kit import by_sequence, fresh, ids, new, put, write_jsonl, write_xlsx
 from usr_nb import SchemaError, ValidationError, load_registry
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ODD = [" LLR (nats)", "Größe", "a/b", "a_b", "x", " x", "1st", "_y", "k__own", "other__z", "...", ""]
+ODD = [
+    " LLR (nats)",
+    "Größe",
+    "a/b",
+    "a_b",
+    "x",
+    " x",
+    "1st",
+    "_y",
+    "k__own",
+    "other__z",
+    "...",
+    "",
+]
 # Legal names stay; of the others only legal letters are left, and none is taken twice.
 FIELDS = ["LLR_nats", "Gr_e", "a_b_2", "a_b", "x", "x_2", "1st", "_y", "own", "other_z", "column",
           "column_2"]  # fmt: skip
@@ -63,7 +75,9 @@ def test_IMP_1_every_other_column_of_a_file_survives(tmp_path, fmt) -> None:
     elif fmt == "xlsx":
         write_xlsx(path, [("sequence", "Note ", "n"), *rows])
     elif fmt == "parquet":
-        table = pa.table([list(c) for c in zip(*rows, strict=True)], names=["sequence", "Note ", "n"])
+        table = pa.table(
+            [list(c) for c in zip(*rows, strict=True)], names=["sequence", "Note ", "n"]
+        )
         pq.write_table(table, path)
     else:
         frame = pd.DataFrame(rows, columns=["sequence", "Note ", "n"])
@@ -118,7 +132,7 @@ def test_IMP_1_registered_types_drive_the_casting_of_kept_columns(tmp_path) -> N
     root = fresh(tmp_path, k="n:int64,v:list<float64>,when:timestamp[us, UTC],s:string,ok:bool")
     path = root / "a.csv"
     path.write_text(
-        "sequence,n,v,when,s,ok\nACGT,12.0,\"[1, 2.5]\",2026-03-01T12:00:00Z,NA,yes\nTTTT,,,,,\n"
+        'sequence,n,v,when,s,ok\nACGT,12.0,"[1, 2.5]",2026-03-01T12:00:00Z,NA,yes\nTTTT,,,,,\n'
     )
     ds = new(root)
     ds.import_file(path, keep="k")

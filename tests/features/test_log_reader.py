@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.dataset.kit import raw_events, refused
 from tests.features.kit import fresh, ids, new
@@ -60,7 +59,9 @@ def test_GET_5_a_torn_last_line_waits_until_it_is_complete(path) -> None:
 
 
 def test_EVT_5_a_torn_fragment_stays_a_line_of_its_own(path) -> None:
-    append(path, line(1) + b'{"action":"half\n' + b"\n" + b"not json\n" + line(2) + b"[]\n" + b"\xff\n")
+    append(
+        path, line(1) + b'{"action":"half\n' + b"\n" + b"not json\n" + line(2) + b"[]\n" + b"\xff\n"
+    )
     with LogReader(path) as reader:
         assert numbers(reader.poll()) == [1, 2]
         assert reader.offset == path.stat().st_size
@@ -168,10 +169,11 @@ def test_GET_5_follow_sees_what_another_process_writes(tmp_path) -> None:
         writer = subprocess.Popen([sys.executable, "-c", code, str(root)], cwd=REPO)
         for event in reader.follow(
             interval_s=0.02,
-            stop=lambda: any(e["action"] == "sibling.done" for e in found)
-            or time.monotonic() > deadline,
+            stop=lambda: (
+                any(e["action"] == "sibling.done" for e in found) or time.monotonic() > deadline
+            ),
         ):
-            found.append(event)
+            found.append(event)  # noqa: PERF402 - `stop` looks at it meanwhile
         assert writer.wait(30) == 0
         assert reader.offset == ds.events_path.stat().st_size
     steps = [e["metrics"]["i"] for e in found if e["action"] == "sibling.step"]
@@ -195,7 +197,9 @@ def test_GET_5_follow_with_many_writers_at_once(path) -> None:
     with LogReader(path) as reader:
         for t in threads:
             t.start()
-        events = reader.follow(interval_s=0.001, stop=lambda: not any(t.is_alive() for t in threads))
+        events = reader.follow(
+            interval_s=0.001, stop=lambda: not any(t.is_alive() for t in threads)
+        )
         found = numbers(events)
     assert sorted(found) == [*range(50), *range(100, 150), *range(200, 250)]
 
@@ -203,7 +207,9 @@ def test_GET_5_follow_with_many_writers_at_once(path) -> None:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 10**6), max_size=12), st.lists(st.integers(1, 30), max_size=40),
        st.booleans())  # fmt: skip
-def test_GET_5_any_cuts_and_restarts_give_every_event_once(tmp_path_factory, events, cuts, reopen) -> None:
+def test_GET_5_any_cuts_and_restarts_give_every_event_once(
+    tmp_path_factory, events, cuts, reopen
+) -> None:
     path = tmp_path_factory.mktemp("log") / "log"
     data = b"".join(line(n) for n in events)
     got: list[int] = []

@@ -8,8 +8,7 @@ import statistics
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.dataset.kit import cells, last_event, refused
 from tests.features.kit import by_sequence, fresh, ids, new, put
@@ -94,16 +93,22 @@ def test_ATT_8_unmatched_names_are_listed_and_can_be_skipped(ds, root) -> None:
 
 
 def test_ATT_8_a_name_of_several_records_is_ambiguous_where_it_is_used(ds, root) -> None:
-    put(ds, "meta", {ids(SEQS)[3]: {"meta__name": "one", "meta__number": 1, "meta__names": ["uno"]}})
+    put(
+        ds, "meta", {ids(SEQS)[3]: {"meta__name": "one", "meta__number": 1, "meta__names": ["uno"]}}
+    )
     for column, key in (("name", "one"), ("number", "1"), ("names", "uno")):
         with refused(root, ValidationError, match=f"fit several records: {key}"):
             ds.attach(pa.table({"k": [key], "x": [1.0]}), "m", match=f"meta__{column}", key_col="k")
-    assert ds.attach(pa.table({"k": ["two"], "x": [1.0]}), "m", match="meta__name", key_col="k") == 1
+    assert (
+        ds.attach(pa.table({"k": ["two"], "x": [1.0]}), "m", match="meta__name", key_col="k") == 1
+    )
 
 
 def test_ATT_8_a_name_twice_in_one_record_is_not_ambiguous(ds) -> None:
     put(ds, "meta", {ids(SEQS)[3]: {"meta__names": ["four", "four"]}})
-    assert ds.attach(pa.table({"k": ["four"], "x": [4.0]}), "m", match="meta__names", key_col="k") == 1
+    assert (
+        ds.attach(pa.table({"k": ["four"], "x": [4.0]}), "m", match="meta__names", key_col="k") == 1
+    )
     assert cells(ds, "m__x")[3] == 4.0
 
 
@@ -131,12 +136,17 @@ def test_ATT_8_columns_that_are_no_names_are_refused(ds, root) -> None:
 
 # Aggregates -------------------------------------------------------------------------------------
 
-ROWS = [("ACGT", 1.0), ("TTTT", None), ("ACGT", None), ("ACGT", 4.0), ("TTTT", None), ("ACGT", 10.0)]
+ROWS = [
+    ("ACGT", 1.0),
+    ("TTTT", None),
+    ("ACGT", None),
+    ("ACGT", 4.0),
+    ("TTTT", None),
+    ("ACGT", 10.0),
+]
 
 
-@pytest.mark.parametrize(
-    ("how", "one"), [("mean", 5.0), ("median", 4.0), ("first", 1.0)]
-)
+@pytest.mark.parametrize(("how", "one"), [("mean", 5.0), ("median", 4.0), ("first", 1.0)])
 def test_ATT_8_nulls_are_left_out_and_rows_are_counted(ds, how, one) -> None:
     table = pa.table({"sequence": [s for s, _ in ROWS], "x": [v for _, v in ROWS]})
     assert ds.attach(table, "m", key="sequence", aggregate=how) == 6
@@ -176,7 +186,9 @@ def test_ATT_8_a_mean_is_rounded_to_the_float_but_not_to_an_integer(ds, root) ->
 def test_ATT_8_errors_of_aggregates_name_rows_and_types(ds, root) -> None:
     twice = {"sequence": ["ACGT", "TTTT", "ACGT"]}
     with refused(root, SchemaError, match="'m__x', row 3: 'high'"):
-        ds.attach(pa.table(twice | {"x": ["1", "2", "high"]}), "m", key="sequence", aggregate="mean")
+        ds.attach(
+            pa.table(twice | {"x": ["1", "2", "high"]}), "m", key="sequence", aggregate="mean"
+        )
     with refused(root, SchemaError, match="not as a list"):
         ds.attach(pa.table(twice | {"x": [1.0] * 3}), "m", key="sequence", aggregate="list")
     with refused(root, ValidationError, match="aggregate 'mode' is not known"):
@@ -222,7 +234,7 @@ def oracle(given_rows, how):
     return out, {s: len(v) for s, v in groups.items()}
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows, st.sampled_from(["mean", "median", "first", "list"]), st.booleans())
 def test_ATT_8_any_rows_fold_as_by_hand(tmp_path_factory, given_rows, how, by_name) -> None:
     ds = new(fresh(tmp_path_factory.mktemp("agg"), m=NS, meta="name:string"), SEQS)

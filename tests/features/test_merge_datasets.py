@@ -10,10 +10,18 @@ from itertools import product
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tests.dataset.kit import SPEC, base, cells, last_event, nothing_changes, raw_events, refused, tree
+from tests.dataset.kit import (
+    SPEC,
+    base,
+    cells,
+    last_event,
+    nothing_changes,
+    raw_events,
+    refused,
+    tree,
+)
 from tests.features.kit import by_sequence, fresh, ids, new, put
 from tests.overlay.kit import same
 from usr_nb import (
@@ -52,14 +60,25 @@ def test_MNT_2_new_rows_are_appended_and_dest_keeps_its_order(root) -> None:
     before = base(a)
     with nothing_changes(b.dir):
         done = merge(root)
-    assert (done.rows_src, done.rows_added, done.duplicates_total, done.casefold_skipped) == (3, 2, 1, 0)
+    assert (done.rows_src, done.rows_added, done.duplicates_total, done.casefold_skipped) == (
+        3,
+        2,
+        1,
+        0,
+    )
     assert cells(a, "sequence") == ["TTTT", "ACGT", "GGGG", "CCCC"]
     assert base(a).slice(0, 2).equals(before)
     # Essentials of new rows are the source's.
     assert base(a).slice(2).equals(base(b).take([0, 2]))
     event = last_event(a, "merge_datasets")
-    assert event["metrics"] == {"rows_src": 3, "rows_added": 2, "duplicates_total": 1,
-                                "casefold_skipped": 0, "cells_filled": 0, "cells_replaced": 0}  # fmt: skip
+    assert event["metrics"] == {
+        "rows_src": 3,
+        "rows_added": 2,
+        "duplicates_total": 1,
+        "casefold_skipped": 0,
+        "cells_filled": 0,
+        "cells_replaced": 0,
+    }
     assert event["args"]["src"] == "src"
     assert event["args"]["if_duplicate"] == "skip"
     assert event["fingerprint"]["rows"] == 4
@@ -284,7 +303,11 @@ def test_MNT_2_refusals_change_nothing(root) -> None:
         merge_datasets(root, dest="dest", src="dest")
     with refused(root, DatasetNotFound):
         merge_datasets(root, dest="dest", src="absent")
-    for name, bad in (("if_duplicate", "replace"), ("columns", "union"), ("coerce_overlap", "to-src")):
+    for name, bad in (
+        ("if_duplicate", "replace"),
+        ("columns", "union"),
+        ("coerce_overlap", "to-src"),
+    ):
         with refused(root, ValidationError, match=f"{name} '{bad}' is not known"):
             merge(root, **{name: bad})
     for ns in ("usr", "usr_state", "B", "a__b"):
@@ -316,7 +339,9 @@ def build(root, name, rows, dead, in_base: bool):
     """A dataset whose m is in the base (if asked for) and whose c is an overlay."""
     ds = new(root, rows, name)
     if in_base and rows:
-        put(ds, "m", {i: {"m__n": r["m__n"]} for i, r in zip(ids(rows), rows.values(), strict=True)})
+        put(
+            ds, "m", {i: {"m__n": r["m__n"]} for i, r in zip(ids(rows), rows.values(), strict=True)}
+        )
         materialize(ds)
     for column in ("c__x", "c__y"):
         told = {i: {column: r[column]} for i, r in zip(ids(rows), rows.values(), strict=True)}
@@ -369,7 +394,7 @@ def oracle(dest, src, dead, policy, dest_base, src_base):
     return after, (len(live), len(added), len(twins), folded, filled, replaced)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(side, side, st.sets(st.sampled_from(POOL)), st.sampled_from(POLICIES), st.booleans(),
        st.booleans())  # fmt: skip
 def test_MNT_2_every_policy_against_a_dict(
@@ -378,7 +403,7 @@ def test_MNT_2_every_policy_against_a_dict(
     folder = tmp_path_factory.mktemp("merge")
     root = fresh(folder, **NS)
     dead &= set(src)
-    dest_base, src_base = dest_base and bool(dest), src_base and bool(src)
+    dest_base, src_base = in_base[0] and bool(dest), in_base[1] and bool(src)
     a = build(root, "dest", dest, set(), dest_base)
     b = build(root, "src", src, dead, src_base)
     how, columns, coerce, fold, carry, dry_run = policy
@@ -408,8 +433,14 @@ def test_MNT_2_every_policy_against_a_dict(
         changed = counts[1] + counts[4] + counts[5] > 0
         assert len(raw_events(a)) == events + changed
         assert a.validate().errors == []
-    assert (preview.rows_src, preview.rows_added, preview.duplicates_total,
-            preview.casefold_skipped, preview.cells_filled, preview.cells_replaced) == counts  # fmt: skip
+    assert (
+        preview.rows_src,
+        preview.rows_added,
+        preview.duplicates_total,
+        preview.casefold_skipped,
+        preview.cells_filled,
+        preview.cells_replaced,
+    ) == counts
     shutil.rmtree(folder)
 
 

@@ -43,8 +43,7 @@ def archive_dataset(ctx: Context) -> Path:
         target = _free_place(ctx.root / ARCHIVE, ctx.name)
         door.make_dirs(target.parent)
         door.rename(ctx.layout.dir, target)
-        door.fsync_dir(target.parent)
-        door.fsync_dir(ctx.layout.dir.parent)
+        door.sync_after(f"{ctx.name} is archived", target.parent, ctx.layout.dir.parent)
     return target
 
 

@@ -136,6 +136,29 @@ def fsync_dir(path: Path) -> None:
             os.close(fd)
 
 
+def sync_after(done: str, *folders: Path) -> None:
+    """Fsync folders after a change that cannot be taken back.
+
+    Raises
+    ------
+    StorageError
+        Saying that it is `done`, but may not survive a power cut.
+    """
+    try:
+        for folder in folders:
+            fsync_dir(folder)
+    except StorageError as error:
+        raise unsure(done, error) from error
+
+
+def unsure(done: str, error: Exception) -> StorageError:
+    """Build the error for a change that is there, but not for sure after a power cut."""
+    return StorageError(
+        f"{done}, but may not survive a power cut: {error}",
+        hint="Check the disk, then look before you repeat anything.",
+    )
+
+
 def make_dirs(path: Path) -> None:
     """Create a folder and its parents; each new name is fsynced in its parent."""
     if path.is_dir():
@@ -262,7 +285,7 @@ def replaced_file(path: Path) -> Iterator[Sink]:
         sink.seal()
         with typed(path, "replace"):
             os.replace(sink.path, path)
-    fsync_dir(path.parent)
+    sync_after(f"{path} is written", path.parent)
 
 
 def _sweep(folder: Path) -> None:
@@ -292,10 +315,13 @@ def write_hint(path: Path, data: bytes) -> None:
         temp = temp_path(path.parent)
         fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
-            os.write(fd, data)
-        finally:
-            os.close(fd)
-        os.replace(temp, path)
+            try:
+                os.write(fd, data)
+            finally:
+                os.close(fd)
+            os.replace(temp, path)
+        except OSError:
+            os.unlink(temp)
 
 
 def append(path: Path, data: bytes) -> None:
@@ -308,7 +334,10 @@ def append(path: Path, data: bytes) -> None:
                 data = b"\n" + data
             if os.write(fd, data) != len(data):
                 raise OSError(errno.ENOSPC, "the line was written only in part")
-            os.fsync(fd)
+            try:
+                os.fsync(fd)
+            except OSError as error:
+                raise unsure(f"The line is in {path}", error) from error
         finally:
             os.close(fd)
     if fresh:
