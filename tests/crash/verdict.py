@@ -25,9 +25,9 @@ from usr_nb import Dataset, SequencesError
 from usr_nb.contract.events import operation_of
 from usr_nb.overlay import parts
 from usr_nb.storage import eventlog, lock, registryfile, slots
-from usr_nb.storage.intents import is_operation_id
+from usr_nb.storage.intents import dataset_exists, is_operation_id
 from usr_nb.storage.layout import Layout
-from usr_nb.storage.view import dataset_exists
+
 
 DAY = 25 * 3600.0
 #: What differs between two runs of the same operation.

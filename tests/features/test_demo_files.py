@@ -132,10 +132,9 @@ def scores(sheet) -> dict[str, list[float | None]]:
 def test_ATT_8_messy_xlsx_needs_case_folding_and_an_aggregate(library_ds, sheet) -> None:
     frame = pd.read_excel(DEMO / "messy.xlsx").rename(columns=PLAIN).drop(columns="Design")
     # The library's own case-fold pairs share a key; a sheet that names one of them is ambiguous.
+    twin = pd.DataFrame({"sequence": [_a_pair(library_ds).lower()], "llr": [1.0]})
     with pytest.raises(ValidationError, match="fit several records"):
-        pair = _a_pair(library_ds)
-        library_ds.attach(pd.DataFrame({"sequence": [pair.lower()], "llr": [1.0]}), "m",
-                          key="sequence_ci", key_col="sequence")  # fmt: skip
+        library_ds.attach(twin, "m", key="sequence_ci", key_col="sequence")
     with pytest.raises(DuplicateIDError, match="12 keys stand in more than one row") as twice:
         library_ds.attach(frame, "m", key="sequence_ci", key_col="sequence")
     first = twice.value.groups[0]

@@ -38,6 +38,8 @@ def optional(values):
     return st.one_of(st.none(), values)
 
 
+pairs = st.fixed_dictionaries({"p": optional(floats), "q": optional(st.booleans())})
+
 #: Arrow types that a Parquet file may hold, and values of them.
 SOURCES = {
     "string": (pa.string(), texts),
@@ -56,19 +58,19 @@ SOURCES = {
     "date": (pa.date32(), st.dates(date(1970, 1, 1), date(2100, 1, 1))),
     "s": (pa.timestamp("s"), moments.map(lambda t: t.replace(microsecond=0))),
     "us_utc": (pa.timestamp("us", tz="UTC"), moments.map(lambda t: t.replace(tzinfo=UTC))),
-    "us_paris": (pa.timestamp("us", tz="Europe/Paris"), moments.map(lambda t: t.replace(tzinfo=UTC))),
+    "paris": (pa.timestamp("us", tz="Europe/Paris"), moments.map(lambda t: t.replace(tzinfo=UTC))),
     "ns": (pa.timestamp("ns"), st.integers(0, 2**61)),
     "ns_utc": (pa.timestamp("ns", tz="UTC"), st.integers(0, 2**61)),
     "list": (pa.list_(pa.float64()), st.lists(optional(st.floats()), max_size=3)),
     "large_list": (pa.large_list(pa.int64()), st.lists(optional(ints), max_size=3)),
-    "lists": (pa.list_(pa.list_(pa.int64())), st.lists(optional(st.lists(ints, max_size=2)), max_size=2)),
+    "lists": (pa.list_(pa.list_(pa.int64())),
+              st.lists(optional(st.lists(ints, max_size=2)), max_size=2)),
     "texts": (pa.list_(pa.large_string()), st.lists(optional(texts), max_size=2)),
     "pair": (pa.list_(pa.float64(), 2), st.lists(floats, min_size=2, max_size=2)),
     "struct": (pa.struct([("p", pa.int64()), ("q", pa.string())]),
                st.fixed_dictionaries({"p": optional(ints), "q": optional(texts)})),
     "structs": (pa.list_(pa.struct([("p", pa.float32()), ("q", pa.bool_())])),
-                st.lists(optional(st.fixed_dictionaries({"p": optional(floats), "q": optional(st.booleans())})),
-                         max_size=2)),
+                st.lists(optional(pairs), max_size=2)),
     "map": (pa.map_(pa.string(), pa.int64()), st.lists(st.tuples(texts, ints), max_size=2)),
     "nulls": (pa.null(), st.none()),
 }  # fmt: skip

@@ -16,7 +16,8 @@ from usr_nb.errors import SchemaError
 CASES = {
     "plain": b">a one\nACGT\n>b\nTTTT\n",
     "tabs": b">a\tx\ty\nACGT\n>b  two  blanks \nTTTT\n",
-    "odd headers": b">> >|\"quoted\", 'x';\xc3\xa9\xe2\x80\xa8 \x0b\nACGT\n>=1+1\nTTTT\n> lead\nGGGG\n",
+    "odd headers": b">> >|\"quoted\", 'x';\xc3\xa9\xe2\x80\xa8 \x0b\nACGT\n>=1+1\nTTTT\n"
+    b"> lead\nGGGG\n",
     "empty header": b">\nACGT\n> \nTTTT\n",
     "duplicate headers": b">same\nACGT\n>same\nTTTT\n",
     "duplicate sequences": b">a first\nACGT\n>b\nTTTT\n>c third\nACGT\n>d\nACGT\n",

@@ -104,7 +104,9 @@ def test_IMP_1_typed_tables_register_their_types(tmp_path) -> None:
             "i": pa.array([1, None], pa.int32()),
             "l": pa.array([[1.0, None], None], pa.list_(pa.float32())),
             "v": pa.array([[1.0, 2.0], None], pa.list_(pa.float64(), 2)),
-            "r": pa.array([{"a": 1, "b": "x"}, None], pa.struct([("a", pa.int8()), ("b", pa.string())])),
+            "r": pa.array(
+                [{"a": 1, "b": "x"}, None], pa.struct([("a", pa.int8()), ("b", pa.string())])
+            ),
             "t": pa.array([NOON, None], pa.timestamp("ms", tz="UTC")),
             "h": pa.array(np.array([1.5, 2.5], np.float16)),
             "d": pa.array(["x", "y"]).dictionary_encode(),

@@ -249,8 +249,12 @@ def test_EVT_4_a_sibling_tool_logs_redacted_events(tmp_path) -> None:
         )  # fmt: skip
         (event,) = reader.poll()
     hidden = "***REDACTED***"
-    assert event["args"] == {"webhook_url": hidden, "author": "me", "argv": ["--token", hidden, "--n=1"],
-                             "deep": [{"apiKey": hidden, "keyboard": "qwerty"}]}  # fmt: skip
+    assert event["args"] == {
+        "webhook_url": hidden,
+        "author": "me",
+        "argv": ["--token", hidden, "--n=1"],
+        "deep": [{"apiKey": hidden, "keyboard": "qwerty"}],
+    }
     assert event["metrics"] == {"session": hidden, "rows": 2}
     assert event["artifacts"]["auth"] == hidden
     assert event["artifacts"]["report"] == "r.html"

@@ -17,8 +17,14 @@ from usr_nb import SchemaError, ValidationError
 from usr_nb.errors import DuplicateIDError
 
 SEQS = ["ACGT", "TTTT", "GGGG", "CCCC"]
-NS = "x:float64,f:float32,n:int64,i:int8,s:string,l:list<float64>,ls:list<string>,v:fixed_size_list<float64>[2]"
-META = "name:string,number:int64,names:list<string>,codes:list<int32>,score:float64,pair:fixed_size_list<string>[2]"
+NS = (
+    "x:float64,f:float32,n:int64,i:int8,s:string,l:list<float64>,ls:list<string>,"
+    "v:fixed_size_list<float64>[2]"
+)
+META = (
+    "name:string,number:int64,names:list<string>,codes:list<int32>,score:float64,"
+    "pair:fixed_size_list<string>[2]"
+)
 
 
 @pytest.fixture

@@ -107,12 +107,12 @@ def test_MNT_2_tombstoned_rows_of_the_source_stay_away(root) -> None:
 @pytest.mark.parametrize("how", ["skip", "error", "prefer-src", "prefer-dest"])
 def test_MNT_2_what_happens_to_duplicates(root, how) -> None:
     a, b = pair(root, ["ACGT", "TTTT", "CCCC"], ["TTTT", "ACGT", "CCCC", "GGGG"])
-    put(a, "m", dict(zip(ids(["ACGT", "TTTT"]), [{"m__n": 1.0, "m__s": None}, {"m__n": None, "m__s": "d"}],
-                         strict=True)))  # fmt: skip
+    one, two, new_one = ids(["ACGT", "TTTT", "GGGG"])
+    put(a, "m", {one: {"m__n": 1.0, "m__s": None}, two: {"m__n": None, "m__s": "d"}})
     materialize(a)
     put(a, "m", {ids(["ACGT"])[0]: {"m__s": "overlay"}})
-    put(b, "m", dict(zip(ids(["ACGT", "TTTT", "GGGG"]), [{"m__n": 9.0, "m__s": "src"},
-        {"m__n": 8.0, "m__s": None}, {"m__n": 7.0, "m__s": "new"}], strict=True)))  # fmt: skip
+    put(b, "m", {one: {"m__n": 9.0, "m__s": "src"}, two: {"m__n": 8.0, "m__s": None}})
+    put(b, "m", {new_one: {"m__n": 7.0, "m__s": "new"}})
     materialize(b)
     old = base(a)
     if how == "error":
@@ -329,6 +329,7 @@ POOL = ["A", "a", "AC", "aC", "ac", "GT", "T"]
 cell = st.one_of(st.none(), st.sampled_from([0.0, 1.0, 2.0, NAN]))
 text = st.one_of(st.none(), st.sampled_from(["", "x", "y"]))
 one_row = st.fixed_dictionaries({"m__n": cell, "c__x": cell, "c__y": text})
+in_base = st.tuples(st.booleans(), st.booleans())
 side = st.dictionaries(st.sampled_from(POOL), one_row, max_size=5)
 POLICIES = list(product(["skip", "error", "prefer-src", "prefer-dest"],
                         ["union-columns", "require-same-columns"], ["to-dest", "none"],
@@ -352,9 +353,10 @@ def build(root, name, rows, dead, in_base: bool):
     return ds
 
 
-def oracle(dest, src, dead, policy, dest_base, src_base):
+def oracle(dest, src, dead, policy, in_base):
     """Return (rows afterwards, counts) or the error, in the plainest words."""
     how, columns, _, fold, carry, _ = policy
+    dest_base, src_base = in_base
     if columns == "require-same-columns" and dest_base != src_base:
         return SchemaError
     if carry and not src:
@@ -395,10 +397,9 @@ def oracle(dest, src, dead, policy, dest_base, src_base):
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(side, side, st.sets(st.sampled_from(POOL)), st.sampled_from(POLICIES), st.booleans(),
-       st.booleans())  # fmt: skip
-def test_MNT_2_every_policy_against_a_dict(
-    tmp_path_factory, dest, src, dead, policy, dest_base, src_base
+@given(side, side, st.sets(st.sampled_from(POOL)), st.sampled_from(POLICIES), in_base)
+def test_MNT_2_every_policy_against_a_dict(  # noqa: PLR0917 - one argument per choice
+    tmp_path_factory, dest, src, dead, policy, in_base
 ) -> None:
     folder = tmp_path_factory.mktemp("merge")
     root = fresh(folder, **NS)
@@ -409,7 +410,7 @@ def test_MNT_2_every_policy_against_a_dict(
     how, columns, coerce, fold, carry, dry_run = policy
     args = {"if_duplicate": how, "columns": columns, "coerce_overlap": coerce,
             "avoid_casefold_dups": fold, "carry_namespace": carry}  # fmt: skip
-    wanted = oracle(dest, src, dead, policy, dest_base, src_base)
+    wanted = oracle(dest, src, dead, policy, (dest_base, src_base))
     before, events = tree(root), len(raw_events(a))
     if isinstance(wanted, type):
         with pytest.raises(wanted):

@@ -14,8 +14,9 @@ from tests.storage import kit
 from tests.storage.kit import PART
 from usr_nb.errors import DatasetNotFound, ViewExpired
 from usr_nb.storage import slots, view
+from usr_nb.storage.intents import dataset_exists
 from usr_nb.storage.layout import Layout
-from usr_nb.storage.view import dataset_exists, namespace_of_path, open_view, overlay_paths
+from usr_nb.storage.view import namespace_of_path, open_view, overlay_paths
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from usr_nb.dataset.core import Dataset
 from usr_nb.dataset.files_view import dataset_folder, parquet_files
 from usr_nb.errors import DatasetNotFound, PathNotFound, SequencesError, some
 from usr_nb.storage import roots
+from usr_nb.storage.intents import dataset_exists
 from usr_nb.storage.layout import Layout
-from usr_nb.storage.view import dataset_exists
 
 FILE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".xlsx", ".gz", ".fa", ".fasta", ".fna")
 

@@ -71,7 +71,7 @@ def check_namespace(name: str, *, reserved_ok: bool = False) -> str:
     if not isinstance(name, str) or not _NAMESPACE.match(name) or "__" in name:
         raise NamespaceError(
             f"Namespace {str(name)[:60]!r} is not allowed",
-            hint="Use lower-case letters, digits and single '_', starting with a letter.",
+            hint=_namespace_hint(name),
         )
     if len(name) > MAX_NAME:
         raise NamespaceError(f"Namespace {name[:40]!r}... is longer than {MAX_NAME} letters")
@@ -79,6 +79,14 @@ def check_namespace(name: str, *, reserved_ok: bool = False) -> str:
         verb = "delete/restore" if name == TOMBSTONE_NS else "`state set` / `set_state`"
         raise NamespaceError(f"Namespace '{name}' is reserved", hint=f"Use {verb} instead.")
     return name
+
+
+def _namespace_hint(name: object) -> str:
+    rule = "Use lower-case letters, digits and single '_', starting with a letter."
+    lower = name.lower() if isinstance(name, str) else ""
+    if lower != name and _NAMESPACE.match(lower) and "__" not in lower:
+        return f"Did you mean '{lower}'? {rule}"
+    return rule
 
 
 def namespace_of(column: str) -> str | None:

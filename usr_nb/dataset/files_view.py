@@ -12,9 +12,9 @@ import pyarrow as pa
 from usr_nb.contract.types import type_text
 from usr_nb.errors import PathNotFound, RecordNotFound, ValidationError
 from usr_nb.readers import open_rows
+from usr_nb.storage.intents import dataset_exists
 from usr_nb.storage.layout import RECORDS, TXN, Layout
 from usr_nb.storage.parquet import reading
-from usr_nb.storage.view import dataset_exists
 
 PathLike = str | os.PathLike[str]
 

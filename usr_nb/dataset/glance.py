@@ -36,10 +36,11 @@ def _summary(root: Path, name: str) -> dict[str, Any]:
         size = layout.records.stat().st_size
     except (SequencesError, OSError):
         return line | {"rows": None, "cols": None, "size_bytes": None, "updated": None}
-    return line | {"rows": rows, "cols": cols, "size_bytes": size, "updated": _updated(layout)}
+    return line | {"rows": rows, "cols": cols, "size_bytes": size, "updated": last_change(layout)}
 
 
-def _updated(layout: Layout) -> str | None:
+def last_change(layout: Layout) -> str | None:
+    """Return when base or event log last changed, as UTC text."""
     times = []
     for path in (layout.records, layout.events):
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,14 @@ from usr_nb.contract.essentials import META_CREATED_AT, META_REGISTRY_HASH
 from usr_nb.contract.names import TOMBSTONE_NS
 from usr_nb.contract.times import to_text
 from usr_nb.contract.types import type_text
-from usr_nb.dataset.context import Context, top_columns
+from usr_nb.dataset.context import Context
+from usr_nb.dataset.glance import last_change
 from usr_nb.errors import SequencesError
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import parts_of
 from usr_nb.storage import registryfile
-from usr_nb.storage.layout import TXN, Layout
-from usr_nb.storage.parquet import file_metadata, open_parquet
-from usr_nb.storage.roots import dataset_names
+from usr_nb.storage.layout import TXN
+from usr_nb.storage.parquet import file_metadata
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def dataset_info(ctx: Context) -> DatasetInfo:
             overlays=overlays,
             size_bytes=_size(ctx.layout.records, 0),
             created_at=_text(meta.get(META_CREATED_AT)),
-            updated=updated(ctx.layout),
+            updated=last_change(ctx.layout),
             registry_hash=_text(meta.get(META_REGISTRY_HASH)),
         )
 
@@ -136,44 +135,6 @@ def _text(value: bytes | None) -> str | None:
 def info_dict(ctx: Context) -> dict[str, Any]:
     """Return :func:`dataset_info` as plain values."""
     return asdict(dataset_info(ctx))
-
-
-def updated(layout: Layout) -> str | None:
-    """Return when base or event log last changed, as text."""
-    times = []
-    for path in (layout.records, layout.events):
-        try:
-            times.append(path.stat().st_mtime)
-        except OSError:
-            continue
-    return to_text(datetime.fromtimestamp(max(times), UTC)) if times else None
-
-
-def summary(root: Path, name: str) -> dict[str, Any]:
-    """Return one line of ``usr ls``: from footers and file times alone."""
-    layout = Layout(root / name)
-    with open_parquet(layout.records) as base:
-        rows, cols = base.metadata.num_rows, top_columns(base)
-    return {
-        "dataset": name,
-        "rows": rows,
-        "cols": cols,
-        "size_bytes": _size(layout.records, 0),
-        "updated": updated(layout),
-    }
-
-
-def list_summaries(root: Path) -> list[dict[str, Any]]:
-    """Return the lines of ``usr ls``; a damaged dataset is listed with nulls."""
-    found = []
-    for name in dataset_names(root):
-        try:
-            found.append(summary(root, name))
-        except (SequencesError, FileNotFoundError):
-            found.append(
-                {"dataset": name, "rows": None, "cols": None, "size_bytes": None, "updated": None}
-            )
-    return found
 
 
 def schema_fields(merged: Merged) -> list[dict[str, Any]]:

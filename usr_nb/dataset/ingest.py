@@ -34,10 +34,10 @@ from usr_nb.errors import AlreadyExists, ValidationError
 from usr_nb.overlay.merge import Merged
 from usr_nb.readers import Rows
 from usr_nb.storage import notes, slots
+from usr_nb.storage.intents import dataset_exists
 from usr_nb.storage.layout import META, RECORDS, frozen_registry
 from usr_nb.storage.parquet import with_metadata, write_batches
 from usr_nb.storage.roots import new_place
-from usr_nb.storage.view import dataset_exists
 
 
 @dataclass(frozen=True)

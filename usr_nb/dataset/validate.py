@@ -9,9 +9,10 @@ from typing import Any, Final, Literal, get_args
 from usr_nb.dataset.checks import base, files, log, overlay, state
 from usr_nb.dataset.checks.finding import Finding, Scope, Severity
 from usr_nb.dataset.context import Context
-from usr_nb.errors import ValidationError
+from usr_nb.errors import StorageError, ValidationError
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage import registryfile
+from usr_nb.storage.layout import RECORDS
 
 RegistryMode = Literal[
     "current", "frozen", "either", "namespace-current", "namespace-frozen", "namespace-either"
@@ -81,18 +82,7 @@ def validate(ctx: Context, *, strict: bool, registry_mode: RegistryMode) -> Repo
             f"registry_mode {str(registry_mode)[:40]!r} is not known",
             hint=f"Use one of {', '.join(REGISTRY_MODES)}.",
         )
-    with ctx.view() as view:
-        merged = Merged(view, ctx.reading_registry(), include_deleted=True)
-        scope = Scope(
-            layout=ctx.layout,
-            view=view,
-            registry=merged.registry,
-            frozen=registryfile.frozen_hashes(ctx.layout),
-            mode=registry_mode,
-            merged=merged,
-        )
-        findings = [f for check in _CHECKS for f in check(scope)]
-        report = Report(ctx.name, merged.base_rows, findings)
+    report = _report(ctx, registry_mode)
     failing = report.errors + (report.warnings if strict else [])
     if failing:
         first = failing[0]
@@ -103,3 +93,22 @@ def validate(ctx: Context, *, strict: bool, registry_mode: RegistryMode) -> Repo
             report=report,
         )
     return report
+
+
+def _report(ctx: Context, mode: RegistryMode) -> Report:
+    try:
+        with ctx.view() as view:
+            merged = Merged(view, ctx.reading_registry(), include_deleted=True)
+            scope = Scope(
+                layout=ctx.layout,
+                view=view,
+                registry=merged.registry,
+                frozen=registryfile.frozen_hashes(ctx.layout),
+                mode=mode,
+                merged=merged,
+            )
+            findings = [f for check in _CHECKS for f in check(scope)]
+            return Report(ctx.name, merged.base_rows, findings)
+    except StorageError as error:
+        # Without a readable base there is nothing to check the rest against.
+        return Report(ctx.name, 0, [Finding("error", "VAL", RECORDS, error.message, error.hint)])

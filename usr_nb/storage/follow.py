@@ -75,6 +75,8 @@ class LogReader:
         """Return the complete lines that are new since the last call, as they stand in the file."""
         lines = self._rest()
         if self._replaced():
+            # A writer may have had the old file open until now: its last lines come first.
+            lines += self._rest()
             self.close()
             self.offset = 0
             lines += self._rest()

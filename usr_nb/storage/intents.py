@@ -16,7 +16,7 @@ from usr_nb.contract.names import check_relative
 from usr_nb.contract.times import to_part_stamp, utc_now
 from usr_nb.errors import SequencesError, StorageError
 from usr_nb.storage import door
-from usr_nb.storage.layout import Layout
+from usr_nb.storage.layout import REGISTRY_FILE, Layout
 
 _SLOT: Final = re.compile(r"slot-(\d{12})\Z", re.ASCII)
 _OPERATION: Final = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{12}\Z", re.ASCII)
@@ -145,3 +145,10 @@ def pending(layout: Layout) -> tuple[int, Intent | None]:
     if intent is None or not (layout.txn / intent.operation_id).is_dir():
         return number, None
     return number, intent
+
+
+def dataset_exists(layout: Layout) -> bool:
+    """Say whether a dataset was ever committed in this folder; roots have slots as well."""
+    if layout.records.is_file():
+        return True
+    return highest_slot(layout) > 0 and not (layout.dir / REGISTRY_FILE).exists()

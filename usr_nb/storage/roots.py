@@ -16,8 +16,8 @@ from usr_nb.errors import (
     some,
 )
 from usr_nb.storage import notes
+from usr_nb.storage.intents import dataset_exists
 from usr_nb.storage.layout import REGISTRY_FILE, Layout
-from usr_nb.storage.view import dataset_exists
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from typing import Final, Self
 import pyarrow.parquet as pq
 
 from usr_nb.contract.names import check_namespace, is_part_file
-from usr_nb.errors import DatasetNotFound, SequencesError, ViewExpired
+from usr_nb.errors import DatasetNotFound, SequencesError, StorageError, ViewExpired
 from usr_nb.storage import slots
-from usr_nb.storage.layout import ARCHIVED, DERIVED, RECORDS, REGISTRY_FILE, RETIRED, Layout
+from usr_nb.storage.layout import ARCHIVED, DERIVED, RECORDS, RETIRED, Layout
 from usr_nb.storage.parquet import open_parquet
 from usr_nb.storage.slots import Intent
 
@@ -107,13 +107,6 @@ def _flat(path: str) -> str:
     return path.replace("/", "+")
 
 
-def dataset_exists(layout: Layout) -> bool:
-    """Say whether a dataset was ever committed in this folder; roots have slots as well."""
-    if layout.records.is_file():
-        return True
-    return slots.highest_slot(layout) > 0 and not (layout.dir / REGISTRY_FILE).exists()
-
-
 def open_view(layout: Layout) -> View:
     """Return a consistent view of the dataset.
 
@@ -159,7 +152,9 @@ def _take(layout: Layout, number: int, intent: Intent | None) -> View:
         for files in found.values():
             for f in files:
                 if f.is_single:
-                    view.held[f.path] = _open_first(f.at, layout.dir / f.path)
+                    # A damaged one is an error for who reads it, not for the others.
+                    with contextlib.suppress(StorageError):
+                        view.held[f.path] = _open_first(f.at, layout.dir / f.path)
         view.overlays = {ns: tuple(files) for ns, files in sorted(found.items())}
     except BaseException:
         view.close()

@@ -27,10 +27,10 @@ from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import new_part_time, part_file_name, part_metadata
 from usr_nb.readers import Rows
 from usr_nb.storage import registryfile
+from usr_nb.storage.intents import dataset_exists
 from usr_nb.storage.layout import RECORDS, overlay_folder
 from usr_nb.storage.parquet import with_metadata, write_batches
 from usr_nb.storage.roots import Place, new_place
-from usr_nb.storage.view import dataset_exists
 
 
 def context_of(ds: Dataset) -> Context:

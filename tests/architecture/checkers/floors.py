@@ -45,6 +45,8 @@ LAZY_FLOORS = frozenset({
     "sync", "tools", "panel",
 })  # fmt: skip
 LAZY_HOME = f"{PACKAGE}/__init__.py"
+#: `usr --help` must not load the library: commands are loaded when they run, in one place.
+LAZY_COMMANDS = f"{PACKAGE}/cli/lazy.py"
 
 
 def floor_of(name: str) -> str:
@@ -134,7 +136,7 @@ def _is_hidden(imp: Import, module: Module) -> bool:
         return False
     if imp.dynamic:
         # A computed import could be anything; only the lazy table's own is known to be harmless.
-        lazy = module.rel == LAZY_HOME and imp.target == "<computed>"
+        lazy = module.rel in {LAZY_HOME, LAZY_COMMANDS} and imp.target == "<computed>"
         return not lazy and imp.target.split(".")[0] not in HEAVY
     return imp.in_function and imp.target.split(".")[0] not in HEAVY
 

@@ -96,7 +96,7 @@ def _targets(node: ast.AST, module: Module, known: frozenset[str]) -> Iterator[s
             node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         )
         first = node.args[0] if node.args else None
-        if called in {"import_module", "__import__"}:
+        if called in {"import_module", "__import__", "resolve_name"}:
             value = first.value if isinstance(first, ast.Constant) else None
             yield value if isinstance(value, str) else "<computed>"
 
