@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.cli.conftest import run
 from usr_nb import Dataset
 from usr_nb.dataset.glance import summaries
-from usr_nb.dataset.info import list_summaries
 from usr_nb.errors import StorageError
 from usr_nb.storage.footer import read_counts
 
@@ -51,8 +50,15 @@ def test_damage_is_a_typed_error(tmp_path: Path, body: bytes):
         assert isinstance(cols, int)
 
 
-def test_GET_1_ls_says_what_the_library_says(root: Path):
-    assert summaries(root) == list_summaries(root)
+def test_GET_1_ls_says_what_the_datasets_say(root: Path):
+    for line in summaries(root):
+        ds = Dataset.open(root, line["dataset"])
+        info = ds.info()
+        base = pq.read_schema(ds.records_path)
+        assert line["rows"] == info.rows
+        assert line["cols"] == len(base.names)
+        assert line["size_bytes"] == info.size_bytes == ds.records_path.stat().st_size
+        assert line["updated"] == info.updated
 
 
 def test_a_damaged_dataset_is_listed_with_nulls(root: Path, demo: Dataset):

@@ -35,7 +35,9 @@ CLOCKED = {"created_at", "usr__deleted_at"}
 _TEMP = re.compile(r"(^|/)\.tmp-[^/]*\Z")
 _SLOT = re.compile(r"(.*/)?_txn/slot-(\d{12})\Z")
 _STAGED = re.compile(r"(.*/)?_txn/(\d{8}T\d{12}Z-[0-9a-f]{12})(/.*)?\Z")
-_ASIDE = re.compile(r"(.*/)?(_txn/(slot-\d{12}|holder|checked)|\.usr\.lock|\.events\.log|meta\.md)\Z")
+_ASIDE = re.compile(
+    r"(.*/)?(_txn/(slot-\d{12}|holder|checked)|\.usr\.lock|\.events\.log|meta\.md)\Z"
+)
 _NUMBERS = re.compile(r"\d{8}T\d{12}Z?|[0-9a-f]{32,64}|(?<=-)[0-9a-f]{12}(?=/|\Z)")
 
 State = dict[str, Any]

@@ -249,7 +249,7 @@ def test_ATT_4_text_for_lists_and_structs(ds, tmp_path) -> None:
     assert ds.attach(path, "m") == 1
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     st.lists(
         st.fixed_dictionaries({f: st.one_of(st.none(), VALUES[f]) for f in FIELDS}), max_size=6

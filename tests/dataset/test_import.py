@@ -131,7 +131,8 @@ def test_IMP_1_keep_stores_all_other_columns_and_registers_them(root, tmp_path) 
     ds.import_csv(again, keep="lab")
     assert cells(ds, "lab__more") == [None, None, "z"]
     assert set(load_registry(root)["lab"].column_names) == {*names, "lab__more"}
-    assert ds.validate(strict=True).errors == []
+    # The registry grew between the two imports: the full hash differs, the contract holds.
+    assert ds.validate(strict=True, registry_mode="namespace-current").errors == []
 
 
 def test_IMP_1_keep_of_a_refused_import_registers_nothing(ds, root) -> None:

@@ -33,7 +33,7 @@ from usr_nb import (
     ValidationError,
     list_datasets,
 )
-from usr_nb.dataset.info import list_summaries
+from usr_nb.dataset.glance import summaries
 from usr_nb.events import LogReader
 
 
@@ -60,7 +60,7 @@ def test_GET_1_ls(root, ds) -> None:
     assert list_datasets(root) == ["alone", "ns/demo"]
     (root / "broken").mkdir()
     (root / "broken" / "records.parquet").write_bytes(b"no parquet")
-    lines = list_summaries(root)
+    lines = summaries(root)
     assert [list(line) for line in lines] == [
         ["dataset", "rows", "cols", "size_bytes", "updated"]
     ] * 3

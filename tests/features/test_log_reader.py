@@ -170,7 +170,9 @@ def test_GET_5_follow_sees_what_another_process_writes(tmp_path) -> None:
         for event in reader.follow(
             interval_s=0.02,
             stop=lambda: (
-                any(e["action"] == "sibling.done" for e in found) or time.monotonic() > deadline
+                any(e["action"] == "sibling.done" for e in found)
+                or writer.poll() is not None
+                or time.monotonic() > deadline
             ),
         ):
             found.append(event)  # noqa: PERF402 - `stop` looks at it meanwhile

@@ -138,7 +138,7 @@ def _mark(deleted: bool) -> dict[str, Any]:
     return {"usr__deleted": deleted, "usr__deleted_at": at, "usr__deleted_reason": None}
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(data=datasets(), draw=st.data())
 def test_OVL_6_merged_view_equals_the_model(data, draw) -> None:
     sequences, key, parts, base, gone = data

@@ -87,14 +87,19 @@ class View:
         finally:
             opened.close(force=True)
 
-    def _open_anywhere(self, file: OverlayFile) -> pq.ParquetFile:
+    def _places(self, file: OverlayFile) -> Iterator[Path]:
         root = self.layout
-        places = [file.at, root.dir / file.path]
+        yield file.at
+        yield root.dir / file.path
         with contextlib.suppress(OSError):
-            places += (root.txn / RETIRED).glob(f"*/{_flat(file.path)}")
+            yield from (root.txn / RETIRED).glob(f"*/{_flat(file.path)}")
         with contextlib.suppress(OSError):
-            places += (root.derived / ARCHIVED / file.namespace).glob(f"*/{file.name}")
-        for place in places:
+            yield from (root.derived / ARCHIVED / file.namespace).glob(f"*/{file.name}")
+
+    def _open_anywhere(self, file: OverlayFile) -> pq.ParquetFile:
+        # One place after the other, in the order in which a file moves on: looked up in advance,
+        # it could be in none of them when its turn comes.
+        for place in self._places(file):
             with contextlib.suppress(FileNotFoundError):
                 return open_parquet(place)
         raise ViewExpired(
