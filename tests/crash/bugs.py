@@ -12,13 +12,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.crash.oshook import Hook
 from tests.crash.ops import BY_NAME, Operation
-from tests.crash.plan import SAMPLE, cut_power, errors_everywhere, kill_again, kill_everywhere
-from tests.crash.turns import SECOND, Turns, part_during_compaction
+from tests.crash.plan import SAMPLE, cut_power, errors_everywhere, kill_everywhere
+from tests.crash.turns import Turns, part_during_compaction
 from tests.crash.verdict import Case
 from usr_nb import SequencesError
-from usr_nb.dataset import compaction, context
+from usr_nb.dataset import compaction
 from usr_nb.overlay import parts
 from usr_nb.storage import door, slots, tidy, view
 
@@ -41,7 +40,7 @@ def changed(owner: Any, name: str, *edits: tuple[str, str]) -> Iterator[None]:
     module = inspect.getmodule(function)
     assert isinstance(module, ModuleType)
     # In the module's own namespace, so that the function sees what the others see.
-    exec(compile(source, f"<mistake in {name}>", "exec"), module.__dict__)  # noqa: S102
+    exec(compile(source, f"<mistake in {name}>", "exec"), module.__dict__)
     made = module.__dict__[name]
     if isinstance(owner, ModuleType):
         setattr(owner, name, made)
@@ -80,10 +79,6 @@ def _case(folder: Path, name: str, run: Callable[[Case], Any]) -> Counter[str]:
 
 def killing(name: str) -> Finder:
     return lambda folder: _case(folder, name, kill_everywhere)
-
-
-def killing_twice(name: str) -> Finder:
-    return lambda folder: _case(folder, name, lambda c: kill_again(c, SAMPLE))
 
 
 def cutting(name: str) -> Finder:
@@ -132,10 +127,55 @@ def _pruned_too_early() -> Iterator[None]:
 
 
 LINK = "door.link(intent_path, target)"
+RENAME = """if target.exists():
+            raise FileExistsError
+        door.rename(intent_path, target)"""
+TELL = f"[eventlog.append_event(self.layout.events, e) for e in self.intent.events]; {LINK}"
+RETIRE = f"[_retire(self.layout, self.intent, g) for g in self.intent.retire]; {LINK}"
+INSTALL = (
+    "[door.rename(self.folder / i.staged, self.layout.dir / i.path)"
+    f" for i in self.intent.install if i.path == 'records.parquet']; {LINK}"
+)
+WRITE = """    try:
+        sink.write(self.intent.encode())
+        sink.seal()
+    finally:
+        sink.drop()
+"""
+LOOK = "    if highest_slot("
+WRITE_LATER = f"    sink.write(self.intent.encode())\n    sink.seal()\n{LOOK}"
+SYNC = "    try:\n        door.fsync_dir(self.layout.txn)\n"
+NEWEST = "created_at=parts.new_part_time(infos),"
+DROPS = "    for path in intent.drop:\n"
+ALL_PARTS = f"""    for g in intent.retire[:1]:
+        for p in (layout.dir / g.path).parent.glob('part-*'):
+            if f'{{p.parent.name}}/{{p.name}}' not in str(intent.install):
+                door.unlink(p)
+{DROPS}"""
+
+
+def publishing(*edits: tuple[str, str]) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    return lambda: changed(slots.Stage, "publish", *edits)
+
+
+@contextlib.contextmanager
+def _stamped_newest() -> Iterator[None]:
+    compaction.parts = parts
+    with changed(compaction, "compact_overlay", ("created_at=oldest,", NEWEST)):
+        yield
+    del compaction.parts
+
+
+def instead_of(
+    owner: Any, name: str, value: Any
+) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    return lambda: instead(owner, name, value)
+
+
 MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "a file is not synced before it gets its name",
-        lambda: instead(door.Sink, "seal", door.Sink.drop),
+        instead_of(door.Sink, "seal", door.Sink.drop),
         cutting("import-append"),
     ),
     Mistake(
@@ -143,51 +183,26 @@ MISTAKES: tuple[Mistake, ...] = (
         lambda: changed(door, "new_file", ("        sink.seal()\n", "")),
         cutting("part"),
     ),
-    Mistake(
-        "folders are never synced",
-        lambda: instead(door, "fsync_dir", _not),
-        cutting("tombstone"),
-    ),
+    Mistake("folders are never synced", instead_of(door, "fsync_dir", _not), cutting("tombstone")),
     Mistake(
         "the slot is not synced before success is told",
-        lambda: changed(
-            slots.Stage, "publish",
-            ("    try:\n        door.fsync_dir(self.layout.txn)\n    except", "    try:\n        pass\n    except"),
-        ),
+        publishing((SYNC, "    try:\n        pass\n")),
         cutting("tombstone"),
     ),
-    Mistake(
-        "the event is told before the commit",
-        lambda: changed(
-            slots.Stage, "publish",
-            (LINK, "[eventlog.append_event(self.layout.events, e) for e in self.intent.events]; " + LINK),
-        ),
-        killing("tombstone"),
-    ),
+    Mistake("the event is told before the commit", publishing((LINK, TELL)), killing("tombstone")),
     Mistake(
         "files are retired before the commit",
-        lambda: changed(
-            slots.Stage, "publish",
-            (LINK, "[_retire(self.layout, self.intent, g) for g in self.intent.retire]; " + LINK),
-        ),
+        publishing((LINK, RETIRE)),
         killing("remove-overlay"),
     ),
     Mistake(
         "a file is replaced before the commit",
-        lambda: changed(
-            slots.Stage, "publish",
-            (LINK, "[door.rename(self.folder / i.staged, self.layout.dir / i.path) "
-                   "for i in self.intent.install if i.path == 'records.parquet']; " + LINK),
-        ),
+        publishing((LINK, INSTALL)),
         killing("import-append"),
     ),
     Mistake(
         "the slot is compared and then renamed to, not linked",
-        lambda: changed(
-            slots.Stage, "publish",
-            (LINK, "if target.exists():\n            raise FileExistsError\n        "
-                   "door.rename(intent_path, target)"),
-        ),
+        publishing((LINK, RENAME)),
         taking_turns("tombstone", "tombstone"),
     ),
     Mistake(
@@ -197,36 +212,32 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "the intent is written after it is linked",
-        lambda: changed(
-            slots.Stage, "publish",
-            ("    try:\n        sink.write(self.intent.encode())\n        sink.seal()\n    finally:\n        sink.drop()\n", ""),
-            ("    if highest_slot(", "    sink.write(self.intent.encode())\n    sink.seal()\n    if highest_slot("),
-        ),
+        publishing((WRITE, ""), (LOOK, WRITE_LATER)),
         killing("import-append"),
     ),
     Mistake(
         "a commit that was cut short is not finished by the next",
-        lambda: instead(slots, "settle", lambda layout: slots.highest_slot(layout)),
+        instead_of(slots, "settle", slots.highest_slot),
         killing("import-append"),
     ),
     Mistake(
         "readers do not know of a commit that is not installed",
-        lambda: instead(view.slots, "pending", lambda lay: (slots.highest_slot(lay), None)),
+        instead_of(view.slots, "pending", lambda lay: (slots.highest_slot(lay), None)),
         killing("import-append"),
     ),
     Mistake(
         "nobody completes the log",
-        lambda: instead(tidy, "complete_log", lambda *_, **__: 0),
+        instead_of(tidy, "complete_log", lambda *_, **__: 0),
         killing("part"),
     ),
     Mistake(
-        "a later writer tells no event when it finishes a commit",
-        lambda: instead(slots.eventlog, "append_missing", lambda *_: 0),
+        "who finishes a commit of another does not tell of it",
+        instead_of(slots.eventlog, "append_missing", lambda *_: 0),
         killing("tombstone"),
     ),
     Mistake(
         "tidying up does not ask whether the owner lives",
-        lambda: instead(door, "owner_is_dead", lambda tag: True),
+        instead_of(door, "owner_is_dead", lambda tag: True),
         taking_turns("part", "tombstone"),
     ),
     Mistake(
@@ -236,35 +247,18 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "a name is retired without a look at which file it is",
-        lambda: instead(slots, "is_listed", lambda path, gone: path.exists()),
+        instead_of(slots, "is_listed", lambda path, gone: path.exists()),
         taking_turns("remove-overlay", "new-k"),
     ),
-    Mistake(
-        "a compaction is stamped as the newest part",
-        lambda: changed(
-            compaction, "compact_overlay",
-            ("created_at=oldest,", "created_at=__import__('usr_nb.overlay.parts').overlay.parts.new_part_time(infos),"),
-        ),
-        compacting,
-    ),
+    Mistake("a compaction is stamped as the newest part", _stamped_newest, compacting),
     Mistake(
         "all parts are retired, not those that were read",
-        lambda: changed(
-            slots, "roll_forward",
-            ("    for path in intent.drop:\n",
-             "    for g in intent.retire[:1]:\n"
-             "        for p in (layout.dir / g.path).parent.glob('part-*'):\n"
-             "            if f'{p.parent.name}/{p.name}' not in str(intent.install):\n"
-             "                door.unlink(p)\n"
-             "    for path in intent.drop:\n"),
-        ),
+        lambda: changed(slots, "roll_forward", (DROPS, ALL_PARTS)),
         compacting,
     ),
     Mistake(
         "an error leaves the staged files lying about",
-        lambda: instead(slots.Stage, "discard", _not),
+        instead_of(slots.Stage, "discard", _not),
         failing("tombstone"),
     ),
-)  # fmt: skip
-
-__all__ = ["MISTAKES", "SECOND", "Hook", "Mistake", "context", "killing_twice", "parts"]
+)

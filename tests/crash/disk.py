@@ -10,6 +10,9 @@ The model is that of POSIX, and harsher than any journaling file system:
   An fsync of a file does not save its name.
 """
 
+# States are written by the thousand; and the calls are meant as they are.
+# ruff: noqa: PTH102, PTH123
+
 from __future__ import annotations
 
 import os

@@ -4,6 +4,9 @@ The functions of the module ``os`` themselves are replaced, whatever code calls 
 that goes past the store's own door is seen as well. Only paths below one folder are watched.
 """
 
+# The calls of the operating system are what this is about.
+# ruff: noqa: PTH100, PTH112
+
 from __future__ import annotations
 
 import contextlib
@@ -213,7 +216,8 @@ class Hook:
 
         def unknown(kind: str, by_fd: bool) -> Callable[..., Any]:
             def call(first: Any, *args: Any, **options: Any) -> Any:
-                mine = first in self._handles if by_fd else self.relative(first) is not None
+                paths = [a for a in (first, *args) if isinstance(a, str | bytes | os.PathLike)]
+                mine = first in self._handles if by_fd else any(map(self.relative, paths))
                 if mine and not self._paused:
                     raise UnknownCall(f"os.{kind}({first})")
                 return REAL[kind](first, *args, **options)

@@ -37,8 +37,8 @@ class Size:
     """How much is looked at.
 
     `again` moments of the next writer are killed per first kill; with `errors` 2 both errors are
-    injected at every call, with 1 one of them at every third; `cuts` states after a power cut are checked per operation (of many more
-    that `samples` random choices per moment make).
+    injected at every call, with 1 one of them at every third; `cuts` states after a power cut are
+    checked per operation (of many more that `samples` random choices per moment make).
     """
 
     again: int
@@ -59,8 +59,8 @@ def seeded(operation: Operation, what: str) -> random.Random:
 
 def fast_folder() -> Path:
     """Return a new folder, in memory where that is possible: fsync is counted, not waited for."""
-    shm = "/dev/shm"
-    ok = os.path.isdir(shm) and os.access(shm, os.W_OK)
+    shm = Path("/dev/shm")
+    ok = shm.is_dir() and os.access(shm, os.W_OK)
     return Path(tempfile.mkdtemp(prefix="usr-crash-", dir=shm if ok else None))
 
 
@@ -184,7 +184,8 @@ def _after_error(case: Case, kind: str, raised: SequencesError | None) -> Iterat
         yield "the next writer changes what is read"
     if shape(final) != shape(case.files_after):
         extra = shape(final) - shape(case.files_after)
-        yield f"files: {sorted(extra)} too many, {sorted(shape(case.files_after) - shape(final))} missing"
+        missing = shape(case.files_after) - shape(final)
+        yield f"files: {sorted(extra)} too many, {sorted(missing)} missing"
     yield from _told(case, final)
     problem = case.validate(final)
     if problem is not None:

@@ -1,5 +1,8 @@
 """What the harness says about itself: it sees every call, and its states are the real ones."""
 
+# The calls of the operating system are what this is about.
+# ruff: noqa: PTH101, PTH108, PTH110, PTH112, PTH123, PTH208, PTH211
+
 from __future__ import annotations
 
 import os

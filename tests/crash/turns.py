@@ -125,7 +125,7 @@ SECOND: dict[str, Writer] = {
     ),
     "tombstones": Writer(
         lambda s: (s.ds().tombstone(IDS[4], reason="late"), s.ds().tombstone(IDS[2])),
-        lambda t: _row(t, IDS[4])["usr__deleted"] is True and _row(t, IDS[2])["usr__deleted"] is True,
+        lambda t: all(_row(t, i)["usr__deleted"] is True for i in (IDS[4], IDS[2])),
         ("tombstone", "tombstone"),
     ),
     "register": Writer(lambda s: _register(s, "second"), _registered("second"), ()),
@@ -248,9 +248,9 @@ def part_during_compaction(folder: Path, *, single_file: bool) -> list[str]:
     write_disk(Disk.of_folder(template(folder, BY_NAME["part"])), store.folder)
     ds = store.ds()
     value = {"id": IDS[1:3], "m__n": [555.0, 556.0]}
-    with during_fold(lambda: store.ds().write_overlay_part("m", pa.table(value))):
-        with ds.maintenance("test"):
-            ds.compact_overlay("m", single_file=single_file)
+    landing = during_fold(lambda: store.ds().write_overlay_part("m", pa.table(value)))
+    with landing, ds.maintenance("test"):
+        ds.compact_overlay("m", single_file=single_file)
     table = read_state(store, BY_NAME["part"])["table"]
     found = [
         f"{column} of {SEQUENCES[n]} is {_row(table, IDS[n])[column]}, not {wanted}"

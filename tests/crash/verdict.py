@@ -12,7 +12,6 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from usr_nb.overlay import parts
 from usr_nb.storage import eventlog, lock, registryfile, slots
 from usr_nb.storage.intents import dataset_exists, is_operation_id
 from usr_nb.storage.layout import Layout
-
 
 DAY = 25 * 3600.0
 #: What differs between two runs of the same operation.
@@ -402,9 +400,7 @@ def _what_readers_use(image: Image) -> Any:
             key.append((_TEMP.sub(r"\1.tmp", path), None))
         elif not path.endswith((".events.log", "meta.md", ".usr.lock", "/holder", "/checked")):
             slot = _SLOT.match(path)
-            if slot is None:
-                key.append((path, data))
-            elif any(p.encode() in (data or b"") for p in pending):
+            if slot is None or any(p.encode() in (data or b"") for p in pending):
                 key.append((path, data))
     return frozenset(key)
 
@@ -478,11 +474,12 @@ def litter(folder: Path) -> list[str]:
     for txn in folder.rglob("_txn"):
         layout = Layout(txn.parent)
         newest = slots.read_slot(layout, n) if (n := slots.highest_slot(layout)) else None
-        for entry in txn.iterdir():
-            if is_operation_id(entry.name) and (
-                newest is None or newest.operation_id != entry.name
-            ):
-                found.append(entry.relative_to(folder).as_posix())
+        kept = None if newest is None else newest.operation_id
+        found += [
+            entry.relative_to(folder).as_posix()
+            for entry in txn.iterdir()
+            if is_operation_id(entry.name) and entry.name != kept
+        ]
     return found
 
 

@@ -113,6 +113,17 @@ def test_IMP_1_two_fasta_files_come_back_one_after_the_other(folder, a, b, same_
     assert (root / "out.fa").read_bytes() == fasta([*a, *b], None, "\n", ended=True)
 
 
+def test_IMP_1_a_second_file_of_the_same_source_comes_after_the_first(tmp_path) -> None:
+    root = fresh(tmp_path)
+    ds = new(root)
+    files = [b">a\nAAAA\n>b\nCCCC\n", b">c\nGGGG\n>d\nTTTT\n"]
+    for data in files:
+        (root / "x.fa").write_bytes(data)
+        ds.import_file(root / "x.fa", keep="fa")
+    ds.export("fasta", root / "out.fa")
+    assert (root / "out.fa").read_bytes() == b"".join(files)
+
+
 def test_IMP_1_folded_duplicates_collect_names_positions_and_headers(tmp_path) -> None:
     root = fresh(tmp_path)
     (root / "a.fa").write_bytes(CASES["duplicate sequences"])
