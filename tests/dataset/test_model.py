@@ -21,7 +21,8 @@ from tests.overlay.test_merge import VALUES
 from usr_nb import Dataset, compute_id, merge_datasets, register_namespace
 from usr_nb.contract.types import parse_type
 
-NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+#: 200 lives of 30 steps where it counts; a developer's own run is shorter.
+FULL = os.environ.get("CI") == "true" or os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 WORDS = ["AC", "ac", "GT", "gt", "TTA", "tta", "CCC", "GGA", "CAT", "cat"]
 IDS = {w: compute_id("dna", w) for w in WORDS}
 COLUMNS = {"m": [f"m__{f}" for f in FIELDS], "k": ["k__x", "k__y"]}
@@ -302,8 +303,8 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=200 if NIGHTLY else 40,
-    stateful_step_count=30 if NIGHTLY else 20,
+    max_examples=200 if FULL else 40,
+    stateful_step_count=30 if FULL else 20,
     suppress_health_check=list(HealthCheck),
     deadline=None,
 )

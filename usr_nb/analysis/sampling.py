@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ import pyarrow as pa
 from usr_nb.dataset.core import Dataset
 from usr_nb.errors import ValidationError
 from usr_nb.readers import open_rows
-from usr_nb.storage.layout import RECORDS
+from usr_nb.storage.layout import RECORDS, user_path
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ def sample_parquet(path: str | os.PathLike[str], *, size: int = 2_000, seed: int
     >>> sample_parquet(file, size=1).rows
     1
     """
-    file = Path(path).expanduser()
+    file = user_path(path)
     rows = open_rows(file, fmt="parquet")
     total = rows.num_rows or 0
     table = _take(rows, draw_rows(total, size, seed), rows.schema)
@@ -172,7 +171,7 @@ def sample_path(path: str | os.PathLike[str], *, size: int = 2_000, seed: int = 
         raise ValidationError(
             "No path is given", hint="Name a .parquet file, or the folder of a dataset."
         )
-    file = Path(text).expanduser()
+    file = user_path(text)
     if (file / RECORDS).is_file():
         return sample_dataset(Dataset.open(file.parent, file), size=size, seed=seed)
     return sample_parquet(file, size=size, seed=seed)

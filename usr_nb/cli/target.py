@@ -11,7 +11,7 @@ from usr_nb.dataset.files_view import dataset_folder, parquet_files
 from usr_nb.errors import DatasetNotFound, PathNotFound, SequencesError, some
 from usr_nb.storage import roots
 from usr_nb.storage.intents import dataset_exists
-from usr_nb.storage.layout import Layout
+from usr_nb.storage.layout import Layout, user_path
 
 FILE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".xlsx", ".gz", ".fa", ".fasta", ".fna")
 
@@ -47,7 +47,7 @@ def dataset(target: str | None, root: Path | None) -> Dataset:
 
 
 def _existing(target: str) -> Path:
-    path = Path(target).expanduser()
+    path = user_path(target)
     roots.refuse_archived(path, None)
     if not path.exists():
         raise PathNotFound(f"{path} does not exist", hint="Check the path.")
@@ -109,7 +109,7 @@ def source(target: str | None, root: Path | None, pattern: str | None) -> Datase
             return Dataset(inside)
         here = pattern is not None or any(Path.cwd().glob("*.parquet"))
         return _file_in(Path(), base, pattern) if here else dataset(None, root)
-    path = Path(target).expanduser()
+    path = user_path(target)
     if roots.is_path_like(target) or path.is_file() or target.lower().endswith(FILE_SUFFIXES):
         return _at(path, base, pattern)
     try:

@@ -12,6 +12,7 @@ from usr_nb.dataset.face_maintain import MaintenanceFace
 from usr_nb.dataset.face_read import ReadingFace
 from usr_nb.dataset.face_write import WritingFace
 from usr_nb.storage import roots
+from usr_nb.storage.layout import user_path
 
 PathLike = str | os.PathLike[str]
 
@@ -69,11 +70,10 @@ class Dataset(ReadingFace, ImportingFace, WritingFace, MaintenanceFace):
         DatasetNotFound
             If a path holds no dataset, or a name fits several.
         """
-        base = Path(root).expanduser().resolve()
+        base = user_path(root).resolve()
         text = os.fspath(name_or_path)
         if isinstance(name_or_path, Path) or roots.is_path_like(text):
-            # Unlike Path.expanduser, this leaves the home of an unknown user as it is.
-            folder = Path(os.path.expanduser(text))  # noqa: PTH111
+            folder = user_path(text)
             return cls(roots.place_of_folder(folder, base))
         return cls(roots.open_or_literal(base, text))
 

@@ -20,6 +20,7 @@ from usr_nb.errors import PathNotFound, ValidationError, did_you_mean
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage import door
 from usr_nb.storage.door import Sink
+from usr_nb.storage.layout import user_path
 from usr_nb.storage.parquet import with_metadata, write_batches
 
 ExportFormat = Literal["csv", "jsonl", "parquet", "fasta"]
@@ -57,7 +58,7 @@ def export(
             hint=did_you_mean(str(fmt), EXPORT_FORMATS)
             or f"Use one of {', '.join(EXPORT_FORMATS)}.",
         )
-    path = Path(out).expanduser()
+    path = user_path(out)
     if path.is_dir() or not path.parent.is_dir():
         raise PathNotFound(f"Cannot write {path}", hint="Give a file in a folder that exists.")
     with ctx.merged(include_deleted=include_deleted) as merged:

@@ -13,7 +13,7 @@ from usr_nb.contract.types import type_text
 from usr_nb.errors import PathNotFound, RecordNotFound, ValidationError
 from usr_nb.readers import open_rows
 from usr_nb.storage.intents import dataset_exists
-from usr_nb.storage.layout import RECORDS, TXN, Layout
+from usr_nb.storage.layout import RECORDS, TXN, Layout, user_path
 from usr_nb.storage.parquet import reading
 
 PathLike = str | os.PathLike[str]
@@ -140,7 +140,7 @@ def parquet_files(folder: PathLike, *, pattern: str | None = None) -> list[Path]
     ValidationError
         The pattern is not one.
     """
-    base = Path(folder).expanduser()
+    base = user_path(folder)
     if not base.is_dir():
         raise PathNotFound(f"{base} is not a folder", hint="Check the path.")
     wanted = pattern or "*.parquet"
@@ -161,7 +161,7 @@ def parquet_files(folder: PathLike, *, pattern: str | None = None) -> list[Path]
 
 def dataset_folder(path: PathLike) -> Path | None:
     """Return the folder of the dataset that a file or folder lies in, or None."""
-    full = Path(path).expanduser().resolve()
+    full = user_path(path).resolve()
     for folder in (full, *full.parents):
         if (folder / RECORDS).is_file() and dataset_exists(Layout(folder)):
             return folder

@@ -156,6 +156,8 @@ def import_rows(ctx: Context, rows: Rows, request: ImportRequest) -> AddSequence
     registry = ctx.registry()
     with ctx.view():
         pass
+    if rows.num_rows == 0 and not rows.schema.names:
+        return AddSequencesResult(0, 0, [])  # An empty list has no columns to miss.
     keeper = Keeper(rows, request.keep, registry) if request.keep is not None else None
     extra = keeper.fields if keeper is not None else []
     problems = Problems()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from usr_nb.contract.registry import NamespaceEntry
 from usr_nb.storage import registryfile
+from usr_nb.storage.layout import user_path
 from usr_nb.storage.roots import dataset_names
 
 
@@ -20,7 +20,7 @@ def list_datasets(root: str | os.PathLike[str]) -> list[str]:
     >>> list_datasets(tempfile.mkdtemp())
     []
     """
-    return dataset_names(Path(root).expanduser().resolve())
+    return dataset_names(user_path(root).resolve())
 
 
 def load_registry(root: str | os.PathLike[str]) -> Mapping[str, NamespaceEntry]:
@@ -33,4 +33,4 @@ def load_registry(root: str | os.PathLike[str]) -> Mapping[str, NamespaceEntry]:
     SchemaError
         If the file is malformed.
     """
-    return registryfile.load(Path(root).expanduser().resolve())
+    return registryfile.load(user_path(root).resolve())

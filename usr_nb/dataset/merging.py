@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -28,7 +27,7 @@ from usr_nb.overlay.lookup import base_column, normal_keys
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import new_part_time
 from usr_nb.storage import roots
-from usr_nb.storage.layout import RECORDS
+from usr_nb.storage.layout import RECORDS, user_path
 from usr_nb.storage.parquet import with_metadata, write_batches
 
 IfDuplicate = Literal["error", "skip", "prefer-src", "prefer-dest"]
@@ -126,7 +125,7 @@ def merge_datasets(
     DatasetNotFound, SchemaError, DuplicateIDError, ValidationError
         Nothing was merged.
     """
-    base = Path(root).expanduser().resolve()
+    base = user_path(root).resolve()
     carry = (carry_namespace,) if isinstance(carry_namespace, str) else tuple(carry_namespace)
     for ns in carry:
         check_namespace(ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,3 +87,16 @@ def archived_path(namespace: str, stamp: str, file_name: str) -> str:
 def frozen_registry(registry_hash: str) -> str:
     """Return the path of a frozen registry, relative to the dataset."""
     return f"{REGISTRY_DIR}/registry.{registry_hash}.yaml"
+
+
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path with a leading ``~`` resolved; the home of an unknown user stays as it is.
+
+    ``Path.expanduser`` would raise a bare ``RuntimeError`` there.
+
+    Examples
+    --------
+    >>> user_path("~no-such-user-here/x").as_posix()
+    '~no-such-user-here/x'
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111

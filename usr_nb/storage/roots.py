@@ -17,7 +17,7 @@ from usr_nb.errors import (
 )
 from usr_nb.storage import notes
 from usr_nb.storage.intents import dataset_exists
-from usr_nb.storage.layout import REGISTRY_FILE, Layout
+from usr_nb.storage.layout import REGISTRY_FILE, Layout, user_path
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def find_root(root: str | os.PathLike[str] | None = None, *, cwd: Path | None = 
     here = cwd or Path.cwd()
     given = root or os.environ.get("USR_ROOT")
     if given:
-        return (here / Path(given).expanduser()).resolve()
+        return (here / user_path(given)).resolve()
     for folder in (here, *here.parents):
         if (folder / REGISTRY_FILE).is_file():
             return folder.resolve()

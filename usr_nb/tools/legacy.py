@@ -15,6 +15,7 @@ from usr_nb.contract.registry import Column, Registry
 from usr_nb.contract.types import parse_type, type_text
 from usr_nb.errors import AlphabetError, PathNotFound, SchemaError, ValidationError
 from usr_nb.readers import open_rows
+from usr_nb.storage.layout import user_path
 from usr_nb.tools.densegen.survey import (
     COUNTS,
     COUNTS_AS_FIELDS,
@@ -190,7 +191,7 @@ def pt_files(paths: Sequence[PathLike]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for given in paths:
-        path = Path(given).expanduser()
+        path = user_path(given)
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix == ".pt" and p.is_file())
             if not inside:

@@ -28,7 +28,7 @@ from usr_nb.overlay.parts import new_part_time, part_file_name, part_metadata
 from usr_nb.readers import Rows
 from usr_nb.storage import registryfile
 from usr_nb.storage.intents import dataset_exists
-from usr_nb.storage.layout import RECORDS, overlay_folder
+from usr_nb.storage.layout import RECORDS, overlay_folder, user_path
 from usr_nb.storage.parquet import with_metadata, write_batches
 from usr_nb.storage.roots import Place, new_place
 
@@ -48,7 +48,7 @@ def new_context(root: str | os.PathLike[str], dataset: str, *, force: bool) -> C
     AlreadyExists
         If there is such a dataset, and not `force`.
     """
-    place = new_place(Path(root).expanduser().resolve(), dataset)
+    place = new_place(user_path(root).resolve(), dataset)
     ctx = Context(place)
     if dataset_exists(ctx.layout) and not force:
         raise AlreadyExists(
