@@ -79,6 +79,8 @@ lint: env-test
 	$(BIN)/mypy
 	$(PY) -m pytest -q tests/architecture
 	$(BIN)/marimo check --strict notebooks/*.py
+	$(PY) scripts/docs.py --check
+	$(PY) scripts/rules.py --check
 
 # The architecture tests ran under lint; the browser has a step of its own.
 unit: env-test

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tests.crash.ops import BY_NAME, IDS, Store
@@ -58,6 +59,8 @@ def everybody_at_once(store: Store, crowd: Crowd, *, locked: bool) -> None:
     register_namespace(store.root, namespace="c", columns="a:int64,b:int64")
     writers = range(crowd.writers)
     store.ds().import_rows([nth(1000 + w) for w in writers])
+    zeros = {"sequence": [nth(1000)], "c__a": [0], "c__b": [0]}
+    store.ds().write_overlay_part("c", pa.table(zeros), key="sequence")
     rows = len(read_state(store, OPERATION)["table"]["id"])
     work = [("part", w, crowd.parts) for w in writers]
     work += [("import", w, crowd.imports) for w in range(crowd.importers)]
@@ -72,7 +75,7 @@ def everybody_at_once(store: Store, crowd: Crowd, *, locked: bool) -> None:
         reader.start()
         there.close()
         readers.append((reader, here))
-    said = finish([start(write_many, str(store.folder), *w, locked) for w in work])
+    said = finish([start(write_many, str(store.folder), w, locked) for w in work])
     stop.set()
     seen = finish(readers)
     assert [s for s in said if s[3]] == []
@@ -119,7 +122,7 @@ def test_RCV_3_many_writers_and_readers_in_full(locked: bool, folder: Path) -> N
 @pytest.mark.parametrize("locked", [True, False], ids=["flock", "no-flock"])
 def test_REG_7_twenty_of_twenty_registrations(locked: bool, folder: Path) -> None:
     store = new_store(folder, f"register-{locked}")
-    started = [start(write_many, str(store.folder), "register", w, 5, locked) for w in range(4)]
+    started = [start(write_many, str(store.folder), ("register", w, 5), locked) for w in range(4)]
     said = finish(started)
     assert [s[3] for s in said] == [""] * 4
     wanted = {f"w{w}_{n}" for w in range(4) for n in range(5)}

@@ -156,10 +156,9 @@ def _write(store: Store, kind: str, worker: int, n: int) -> None:
                 ds.compact_overlay("c")
 
 
-def write_many(
-    folder: str, kind: str, worker: int, count: int, locked: bool, out: Connection
-) -> None:
+def write_many(folder: str, job: tuple[str, int, int], locked: bool, out: Connection) -> None:
     """Be one of many writers; say how many changes were acknowledged, or what went wrong."""
+    kind, worker, count = job
     done = 0
     try:
         with _locking(locked), warnings.catch_warnings():
