@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.ops import OPERATIONS, Operation
+from tests.crash.ops import BY_NAME, OPERATIONS, Operation
 from tests.crash.plan import FULL, SAMPLE, errors_everywhere, kill_again, kill_everywhere
 from tests.crash.verdict import Case
 
@@ -38,6 +38,14 @@ def test_RCV_2_an_error_at_any_call(operation: Operation, folder: Path) -> None:
     """EIO or ENOSPC: a typed error and the state before, or success; a retry succeeds."""
     case = Case(operation, folder)
     assert errors_everywhere(case, SAMPLE)
+    assert not case.problems, report(case)
+
+
+@pytest.mark.parametrize("name", ["log-event", "export", "archive-dataset"])
+def test_RCV_2_what_cannot_be_taken_back_says_so(name: str, folder: Path) -> None:
+    """A failed fsync of what is there already is told as such, and not as a failure."""
+    case = Case(BY_NAME[name], folder)
+    assert errors_everywhere(case, FULL)
     assert not case.problems, report(case)
 
 

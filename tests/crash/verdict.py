@@ -260,7 +260,7 @@ class Case:
         else:
             yield from _compare_any(self.files_before, self.files_after, final)
             yield from self.events(final, None)
-        if was_pending(image) and b'"recovered"' not in b"".join(self.log(final)):
+        if was_pending(image, self.operation.dataset) and b'"recovered"' not in b"".join(self.log(final)):
             yield "no 'recovered' event"
         yield from self.notes(final)
         problem = self.validate(final)
@@ -418,9 +418,9 @@ def _pending(image: Image) -> dict[str, str]:
     return found
 
 
-def was_pending(image: Image) -> bool:
+def was_pending(image: Image, dataset: str) -> bool:
     """Say whether the newest slot of a dataset is not wholly installed."""
-    return any(place not in ("root/", "fresh/") for place in _pending(image).values())
+    return f"root/{dataset}/" in _pending(image).values()
 
 
 def _differing(a: Image, b: Image) -> list[str]:

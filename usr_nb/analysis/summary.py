@@ -5,6 +5,7 @@ Every count is given twice: for all rows of the sample, and for those that match
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,19 +118,27 @@ def _edges(values: Floats, bins: int, *, whole: bool, step: float | None) -> Flo
     if len(values) == 0:
         return np.array([0.0, 1.0])
     low, high = float(values.min()), float(values.max())
-    if step is None:
-        step = _round_step((high - low) / bins if high > low else abs(high) / bins or 1.0)
-        step = max(step, 1.0) if whole else step
-    first, last = np.floor(low / step), np.floor(high / step) + 1
-    edges = np.arange(first, last + 1) * step
+    # Near the ends of the floating-point range sums and products overflow; one bin serves there.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if step is None:
+            least = high / bins - low / bins if high > low else abs(high) / bins
+            step = _round_step(least or 1.0)
+            step = max(step, 1.0) if whole else step
+        first, last = np.floor(low / step), np.floor(high / step) + 1
+        ends = np.array([first * step, last * step])
+    edges = np.arange(first, last + 1) * step if np.isfinite(ends).all() else ends
     # Huge values with a tiny spread: the multiples cannot be told apart, or miss the ends.
-    if len(edges) < 2 or edges[0] > low or edges[-1] <= high or not (np.diff(edges) > 0).all():
-        return np.linspace(low, np.nextafter(high, np.inf), 2)
+    apart = np.isfinite(edges).all() and (np.diff(edges) > 0).all()
+    if not apart or len(edges) < 2 or edges[0] > low or edges[-1] <= high:
+        above = math.nextafter(high, math.inf)
+        return np.array(
+            [low, above] if above < math.inf else [math.nextafter(low, -math.inf), high]
+        )
     return edges
 
 
 def _round_step(least: float) -> float:
-    power = 10.0 ** np.floor(np.log10(least))
+    power = max(10.0 ** np.floor(np.log10(least)), np.finfo(float).tiny)
     return float(next(power * f for f in (1, 2, 5, 10) if power * f >= least * (1 - 1e-9)))
 
 
