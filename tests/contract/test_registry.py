@@ -179,6 +179,12 @@ def test_REG_6_evolution_tells_added_removed_retyped(before, after):
     assert set(found.breaking) == set(found.removed) | set(found.retyped)
 
 
+def test_REG_6_a_retyped_column_is_a_breach():
+    old = NamespaceEntry(None, None, (Column("m__x", "int32"), Column("m__y", "string")))
+    new = NamespaceEntry(None, None, (Column("m__x", "int64"), Column("m__z", "string")))
+    assert evolution(old, new).breaking == ("m__y", "m__x")
+
+
 def test_REG_6_other_spellings_of_a_type_are_no_change():
     old = NamespaceEntry(None, None, (Column("m__x", "list<large_string>"),))
     new = NamespaceEntry(None, None, (Column("m__x", "list<string>"),))

@@ -97,3 +97,8 @@ def test_MNT_4_detail_is_judged():
            [site | {"offset": -1}], [site | {"tfbs": ""}],
            [site, site | {"offset": 1}]]  # fmt: skip
     assert not any(sites.is_well_formed(d) for d in bad)
+
+
+def test_MNT_4_sites_at_one_offset_are_sorted_by_factor():
+    found = sites.derive("TTGACCAA", "none", sites.read_parts(["zeta:TTGACC", "alpha:TTGA"]))
+    assert [(s["offset"], s["tf"]) for s in found.detail] == [(0, "alpha"), (0, "zeta")]
