@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,11 +59,12 @@ def test_RCV_there_are_enough_points_and_states(folder: Path) -> None:
         case = Case(operation, folder)
         points += len(case.attempts)
         kills += sum(1 for _ in after_kill(case.start, case.calls))
-        cuts += len(power_states(case, SAMPLE))
+        if operation.name in ("import-append", "materialize-drop", "part", "state-set"):
+            cuts += len(power_states(case, replace(SAMPLE, cuts=FULL.cuts)))
     assert points >= 300
     assert kills >= 2000
-    assert cuts >= 1500
-    assert FULL.cuts * len(OPERATIONS) >= 5000
+    # Of these four of 31 operations alone, with fewer random choices than the nightly run makes.
+    assert cuts >= 1000
 
 
 WRITES = {
