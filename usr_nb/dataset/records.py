@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from usr_nb.contract.names import STATE_NS, TOMBSTONE_NS
@@ -87,10 +88,7 @@ def _mark(
         merged = c.merged()
         found = find(merged, asked, allow_missing=allow_missing)
         if action == "restore":
-            live = merged.live_mask()
-            rows = found.rows if live is None else found.rows[~live[found.rows]]
-            hidden = np.zeros(0, np.int64) if live is None else rows
-            found = _subset(found, hidden)
+            found = _hidden_only(found, merged.live_mask())
         if not found.ids:
             return 0
         before = current_file(c.view, TOMBSTONE_NS, TOMBSTONE_SCHEMA)
@@ -110,10 +108,11 @@ def _mark(
     return change(ctx, action, build, args=args, actor=actor)
 
 
-def _subset(found: Found, rows: Any) -> Found:
-    keep = set(rows.tolist())
-    pairs = [(i, r) for i, r in zip(found.ids, found.rows.tolist(), strict=True) if r in keep]
-    return Found([i for i, _ in pairs], np.array([r for _, r in pairs], np.int64), found.missing)
+def _hidden_only(found: Found, live: npt.NDArray[np.bool_] | None) -> Found:
+    """Return those of the found records that are tombstoned; without tombstones there are none."""
+    hidden = np.zeros(len(found.rows), bool) if live is None else ~live[found.rows]
+    ids = [i for i, is_hidden in zip(found.ids, hidden.tolist(), strict=True) if is_hidden]
+    return Found(ids, found.rows[hidden], found.missing)
 
 
 def current_file(view: View, namespace: str, schema: pa.Schema) -> pa.Table:
