@@ -127,9 +127,11 @@ class Stage:
     def publish(self) -> bool:
         """Write the intent and link it to the next slot. False: another writer was first."""
         files = [{"path": i.path, "sha256": i.sha256} for i in self.intent.install]
+        ours: dict[str, Any] = {"operation_id": self.operation_id, "files": files}
+        if self.intent.retire:
+            ours["retired"] = [r.path for r in self.intent.retire]
         for event in self.intent.events:
             body = event.get("artifacts") or {}
-            ours = {"operation_id": self.operation_id, "files": files}
             event["artifacts"] = {**ours, **body, **ours}
         intent_path = self.folder / INTENT_FILE
         sink = door.Sink(intent_path)
