@@ -122,6 +122,10 @@ def event(action: str, **body: Any) -> dict[str, Any]:
     return {"event_version": 1, "action": action, "args": body, "artifacts": {}}
 
 
+#: Two lines of another copy's log, one with a raw carriage return in it.
+ELSEWHERE = b'{"elsewhere":1}\n{"elsewhere":2,"odd":"\r"}\n'
+
+
 def change_all(layout: Layout) -> str:
     """Commit version 2: every kind of thing that a slot can do. Returns the operation id."""
 
@@ -132,6 +136,7 @@ def change_all(layout: Layout) -> str:
         stage.retire("_derived/a.parquet", to="_derived/_archived/a/s/a.parquet")
         stage.retire(PART)
         stage.drop(SNAPSHOT)
+        stage.lines(ELSEWHERE)
         stage.event(event("materialize"))
         stage.note("changed all", "usr materialize d")
         return stage.operation_id

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
 
 from tests.storage import kit
 from tests.storage.kit import AFTER, BEFORE, ERRNOS, PART, Killed, change_all, state, watched_door
@@ -43,6 +44,8 @@ def assert_settled(layout: Layout, seen: dict[str, int]) -> None:
     told = events(layout)
     assert told.count("materialize") == done
     assert set(told) <= {"init", "materialize", "recovered"}
+    log = layout.events.read_bytes()
+    assert [log.count(line + b"\n") for line in kit.ELSEWHERE.split(b"\n")[:-1]] == [done] * 2
     notes = layout.meta.read_text()
     assert notes.startswith("name: d\n\nmine\n")
     assert notes.count("changed all") == done
@@ -95,7 +98,9 @@ def test_RCV_1_the_commit_point_comes_after_all_is_on_the_disk(template):
     before = calls[:commit]
     # The signature of the staging folder is a hint, written aside; all else is synced.
     written = {what for call, what in before if call == "write" and ".tmp-" not in what}
-    assert {w.rpartition("/")[2] for w in written} == {"f0", "f1", "f2", "intent.json"}
+    assert {w.rpartition("/")[2] for w in written} == {
+            "f0", "f1", "f2", "a0", "intent.json",
+        }  # fmt: skip
     for path in written:
         assert before.index(("fsync", path)) > max(
             i for i, c in enumerate(before) if c == ("write", path)
@@ -404,7 +409,9 @@ RETIRE = {"path": "a", "to": None, "inode": 1, "size": 1, "mtime_ns": 1}
 
 @pytest.mark.parametrize(
     "change",
-    [{"operation_id": "../x"}, {"operation_id": 3}, {"txn_version": 2}, {"install": None},
+    [{"operation_id": "../x"}, {"operation_id": 3}, {"txn_version": 3}, {"install": None},
+     {"append": [{**INSTALL, "path": "meta.md"}]}, {"append": [{**INSTALL, "staged": "/etc/x"}]},
+     {"append": 3}, {"append": [3]},
      {"install": [{**INSTALL, "path": "../x"}]}, {"install": [{**INSTALL, "staged": "/etc/x"}]},
      {"install": [{"path": "a"}]}, {"install": [{**INSTALL, "path": 3}]},
      {"retire": [{**RETIRE, "path": "/x"}]}, {"retire": [{**RETIRE, "to": "a/../../b"}]},
@@ -432,6 +439,24 @@ def test_RCV_2_a_damaged_slot_is_a_typed_error(layout, data):
 def test_LAY_1_only_exact_slot_names_count(layout, name):
     (layout.txn / name).write_text("x")
     assert slots.highest_slot(layout) == 1
+
+
+@given(
+    st.lists(st.sampled_from([b'{"a":1}', b'{"b":"\\r"}', b'{"c":"\r"}', b"", b"x" * 600_000])),
+    st.lists(st.sampled_from([b'{"a":1}', b"torn", b'{"d":1}'])),
+    st.sampled_from([b"", b'{"torn']),
+)
+def test_SYN_4_lines_of_another_copy_are_appended_once(tmp_path_factory, lines, there, tail):
+    path = tmp_path_factory.mktemp("log") / ".events.log"
+    before = b"".join(line + b"\n" for line in there) + tail
+    path.write_bytes(before)
+    data = b"".join(line + b"\n" for line in lines)
+    missing = [line for line in lines if line not in there]
+    assert eventlog.append_lines(path, data) == len(missing)
+    end = b"\n" if tail and missing else b""
+    assert path.read_bytes() == before + end + b"".join(line + b"\n" for line in missing)
+    assert eventlog.append_lines(path, data) == 0
+    assert path.read_bytes() == before + end + b"".join(line + b"\n" for line in missing)
 
 
 def test_RCV_2_operation_ids_sort_by_time():

@@ -248,7 +248,9 @@ def test_EVT_5_a_log_that_was_rotated_away_is_not_written_again(layout, dead):
 
 def test_EVT_5_a_slots_missing_line_is_completed(layout):
     kit.change_all(layout)
-    lines = layout.events.read_bytes().splitlines(keepends=True)
+    # The line of `init`, and that of the commit; between them stand two of another copy.
+    lines = layout.events.read_bytes().split(b"\n")
+    lines = [lines[0] + b"\n", lines[-2] + b"\n"]
     layout.events.write_bytes(lines[0])
     tidy.tidy(layout)
     assert len(layout.events.read_bytes().splitlines()) == 1, "its writer lives and is young"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from usr_nb.contract.events import decode_event, encode_event, operation_of
+from usr_nb.contract.events import (
+    MAX_LINE_BYTES,
+    decode_event,
+    encode_event,
+    operation_of,
+)
 from usr_nb.storage import door
 
 _TAIL_BYTES = 128 << 10
@@ -63,7 +69,7 @@ def logged_operations(path: Path) -> set[str]:
     except FileNotFoundError:
         return set()
     end = data.rfind(b"\n") + 1
-    return {m.decode() for m in _OPERATION.findall(data, 0, end)}
+    return {m.decode(errors="replace") for m in _OPERATION.findall(data, 0, end)}
 
 
 class Mentions:
@@ -114,4 +120,26 @@ def append_missing(path: Path, events: Iterable[Mapping[str, Any]]) -> int:
     missing = [e for e in wanted if operation_of(e) not in known]
     for event in missing:
         append_event(path, event)
+    return len(missing)
+
+
+def append_lines(path: Path, data: bytes) -> int:
+    """Append those whole lines of `data` that the log lacks, as they are; return their number.
+
+    For lines that come from another copy of the dataset: their bytes are what names them. They
+    go out in blocks of at most 1 MiB, one ``write()`` each.
+    """
+    known = {line for _, line in read_lines(path)}
+    # Not splitlines(): a line may hold a carriage return.
+    missing = [line for line in io.BytesIO(data) if line not in known]
+    block: list[bytes] = []
+    size = 0
+    for line in missing:
+        if block and size + len(line) > MAX_LINE_BYTES:
+            door.append(path, b"".join(block))
+            block, size = [], 0
+        block.append(line)
+        size += len(line)
+    if block:
+        door.append(path, b"".join(block))
     return len(missing)

@@ -16,7 +16,7 @@ from usr_nb.contract.names import check_relative
 from usr_nb.contract.times import to_part_stamp, utc_now
 from usr_nb.errors import SequencesError, StorageError
 from usr_nb.storage import door
-from usr_nb.storage.layout import REGISTRY_FILE, Layout
+from usr_nb.storage.layout import EVENTS, REGISTRY_FILE, Layout
 
 _SLOT: Final = re.compile(r"slot-(\d{12})\Z", re.ASCII)
 _OPERATION: Final = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{12}\Z", re.ASCII)
@@ -46,6 +46,16 @@ class Retire:
     mtime_ns: int
 
 
+@dataclass(frozen=True)
+class Append:
+    """A staged file of whole lines; those that the file at `path` lacks are appended to it."""
+
+    path: str
+    staged: str
+    size: int
+    sha256: str
+
+
 @dataclass
 class Intent:
     """What one commit does; the content of its slot."""
@@ -59,11 +69,15 @@ class Intent:
     drop: list[str] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, str]] = field(default_factory=list)
-    txn_version: int = 1
+    append: list[Append] = field(default_factory=list)
 
     def encode(self) -> bytes:
-        """Return the intent as JSON."""
-        return json.dumps(asdict(self), ensure_ascii=True, separators=(",", ":")).encode()
+        """Return the intent as JSON: version 1, or 2 if it appends lines of another copy."""
+        plain = asdict(self)
+        if not self.append:
+            del plain["append"]
+        plain["txn_version"] = 2 if self.append else 1
+        return json.dumps(plain, ensure_ascii=True, separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, data: bytes, where: Path) -> Intent:
@@ -72,13 +86,17 @@ class Intent:
             plain = json.loads(data)
             plain["install"] = [Install(**i) for i in plain["install"]]
             plain["retire"] = [Retire(**r) for r in plain["retire"]]
+            plain["append"] = [Append(**a) for a in plain.get("append", [])]
+            version = plain.pop("txn_version")
             intent = cls(**plain)
-            if not is_operation_id(intent.operation_id) or intent.txn_version != 1:
+            if not is_operation_id(intent.operation_id) or version not in (1, 2):
                 raise ValueError("operation id or version")
+            if any(a.path != EVENTS for a in intent.append):
+                raise ValueError("only the log is appended to")
             if not all(isinstance(x, dict) for x in [*intent.events, *intent.notes]):
                 raise ValueError("events or notes")
             for path in (
-                [p for i in intent.install for p in (i.path, i.staged)]
+                [p for i in [*intent.install, *intent.append] for p in (i.path, i.staged)]
                 + [p for r in intent.retire for p in (r.path, r.to) if p is not None]
                 + intent.drop
             ):

@@ -22,6 +22,7 @@ from usr_nb.storage.intents import (
     INTENT_FILE,
     KEEP_SLOTS,
     OWNER_FILE,
+    Append,
     Install,
     Intent,
     Retire,
@@ -32,14 +33,14 @@ from usr_nb.storage.intents import (
     slot_numbers,
     slot_path,
 )
-from usr_nb.storage.layout import RETIRED, Layout
+from usr_nb.storage.layout import EVENTS, RETIRED, Layout
 
 T = TypeVar("T")
 ATTEMPTS: Final = 12
 
 __all__ = [
     "KEEP_SLOTS",
-    "CommittedWarning", "Install", "Intent", "Retire", "Stage", "commit", "highest_slot",
+    "Append", "CommittedWarning", "Install", "Intent", "Retire", "Stage", "commit", "highest_slot",
     "is_listed", "new_operation_id", "pending", "read_slot", "roll_forward", "settle",
     "slot_numbers", "slot_path",
 ]  # fmt: skip
@@ -95,6 +96,24 @@ class Stage:
         with self.file(path) as sink:
             sink.write(data)
 
+    def linked(self, path: str, source: Path, *, size: int, sha256: str) -> None:
+        """Stage a finished and synced file of this file system under a second name."""
+        check_relative(path)
+        name = f"f{len(self.intent.install)}"
+        door.link(source, self.folder / name)
+        self.intent.install.append(Install(path, name, size, sha256))
+
+    def lines(self, data: bytes) -> None:
+        """Stage whole lines for the log: those that it lacks are appended."""
+        name = f"a{len(self.intent.append)}"
+        sink = door.Sink(self.folder / name)
+        try:
+            sink.write(data)
+            sink.seal()
+        finally:
+            sink.drop()
+        self.intent.append.append(Append(EVENTS, name, sink.size, sink.sha256))
+
     def retire(self, path: str, *, to: str | None = None) -> None:
         """Take a file of the dataset away: into `to`, or for good after a while."""
         with door.typed(self.layout.dir / path, "read"):
@@ -117,7 +136,7 @@ class Stage:
     def is_empty(self) -> bool:
         """Whether there is nothing to commit."""
         i = self.intent
-        return not (i.install or i.retire or i.drop or i.events or i.notes)
+        return not (i.install or i.retire or i.drop or i.events or i.notes or i.append)
 
     def staged_path(self, path: str) -> Path:
         """Return where the staged content of `path` lies."""
@@ -197,8 +216,19 @@ def roll_forward(layout: Layout, intent: Intent, *, recovering: bool) -> None:
         door.unlink(layout.dir / path)
     for parent in {(layout.dir / path).parent for path in intent.drop}:
         door.fsync_dir(parent)
+    _tell(layout, intent, recovering=recovering)
+    door.remove_flat_dir(folder)
+
+
+def _tell(layout: Layout, intent: Intent, *, recovering: bool) -> None:
+    """Append notes, lines of another copy, and events, each once."""
+    staged = layout.txn / intent.operation_id
     for note in intent.notes:
         notes.append_note(layout.meta, note, check=recovering)
+    for lines in intent.append:
+        # Gone means that another process has done all of it and is cleaning up.
+        with suppress(FileNotFoundError):
+            eventlog.append_lines(layout.dir / lines.path, (staged / lines.staged).read_bytes())
     if recovering:
         eventlog.append_missing(layout.events, intent.events)
         if intent.events:
@@ -206,7 +236,6 @@ def roll_forward(layout: Layout, intent: Intent, *, recovering: bool) -> None:
     else:
         for event in intent.events:
             eventlog.append_event(layout.events, event)
-    door.remove_flat_dir(folder)
 
 
 def _retire(layout: Layout, intent: Intent, gone: Retire) -> None:
