@@ -16,10 +16,13 @@ from usr_nb.contract.names import check_relative
 from usr_nb.contract.times import to_part_stamp, utc_now
 from usr_nb.errors import SequencesError, StorageError
 from usr_nb.storage import door
-from usr_nb.storage.layout import EVENTS, REGISTRY_FILE, Layout
+from usr_nb.storage.layout import EVENTS, REGISTRY_FILE, SNAPSHOTS, Layout
 
 _SLOT: Final = re.compile(r"slot-(\d{12})\Z", re.ASCII)
 _OPERATION: Final = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{12}\Z", re.ASCII)
+_AUTOMATIC: Final = re.compile(rf"{SNAPSHOTS}/records-[0-9T]+-auto\.parquet\Z")
+_NOTE: Final = ("at", "title", "command")
+_LARGEST: Final = 256 << 20
 KEEP_SLOTS: Final = 64
 INTENT_FILE: Final = "intent.json"
 OWNER_FILE: Final = "owner"
@@ -83,7 +86,7 @@ class Intent:
     def decode(cls, data: bytes, where: Path) -> Intent:
         """Read an intent; its paths are checked, as a slot may come from a broken disk."""
         try:
-            plain = json.loads(data)
+            plain = json.loads(data, parse_constant=_no_number)
             plain["install"] = [Install(**i) for i in plain["install"]]
             plain["retire"] = [Retire(**r) for r in plain["retire"]]
             plain["append"] = [Append(**a) for a in plain.get("append", [])]
@@ -93,10 +96,18 @@ class Intent:
                 raise ValueError("operation id or version")
             if any(a.path != EVENTS for a in intent.append):
                 raise ValueError("only the log is appended to")
-            if not all(isinstance(x, dict) for x in [*intent.events, *intent.notes]):
-                raise ValueError("events or notes")
+            if not all(isinstance(x, dict) for x in intent.events):
+                raise ValueError("events")
+            if not all(
+                isinstance(n, dict) and all(isinstance(n.get(k), str) for k in _NOTE)
+                for n in intent.notes
+            ):
+                raise ValueError("notes")
+            if not all(map(_AUTOMATIC.match, intent.drop)):
+                raise ValueError("only automatic snapshots are dropped")
             for path in (
-                [p for i in [*intent.install, *intent.append] for p in (i.path, i.staged)]
+                [p for i in intent.install for p in (i.path, i.staged)]
+                + [a.staged for a in intent.append]
                 + [p for r in intent.retire for p in (r.path, r.to) if p is not None]
                 + intent.drop
             ):
@@ -107,6 +118,10 @@ class Intent:
                 hint="Run `usr doctor`; a newer version of usr_nb may have written it.",
             ) from None
         return intent
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON number")
 
 
 def is_operation_id(name: str) -> bool:
@@ -150,6 +165,8 @@ def read_slot(layout: Layout, number: int) -> Intent | None:
     path = slot_path(layout, number)
     try:
         with door.typed(path, "read"):
+            if path.stat().st_size > _LARGEST:
+                raise StorageError(f"{path} is too large for an intent", hint="Run `usr doctor`.")
             data = path.read_bytes()
     except FileNotFoundError:
         return None
@@ -160,7 +177,9 @@ def pending(layout: Layout) -> tuple[int, Intent | None]:
     """Return the highest slot and its intent if that is not wholly installed yet."""
     number = highest_slot(layout)
     intent = read_slot(layout, number) if number else None
-    if intent is None or not (layout.txn / intent.operation_id).is_dir():
+    staging = layout.txn / intent.operation_id if intent is not None else None
+    # A link is nobody's staging: what it leads to must not be moved into the dataset.
+    if staging is None or staging.is_symlink() or not staging.is_dir():
         return number, None
     return number, intent
 

@@ -33,7 +33,7 @@ from usr_nb.storage.intents import (
     slot_numbers,
     slot_path,
 )
-from usr_nb.storage.layout import EVENTS, RETIRED, Layout
+from usr_nb.storage.layout import EVENTS, RETIRED, TXN, Layout
 
 T = TypeVar("T")
 ATTEMPTS: Final = 12
@@ -145,13 +145,12 @@ class Stage:
 
     def publish(self) -> bool:
         """Write the intent and link it to the next slot. False: another writer was first."""
-        files = [{"path": i.path, "sha256": i.sha256} for i in self.intent.install]
-        ours: dict[str, Any] = {"operation_id": self.operation_id, "files": files}
-        if self.intent.retire:
-            ours["retired"] = [r.path for r in self.intent.retire]
+        ours = told_files(self.intent)
         for event in self.intent.events:
             body = event.get("artifacts") or {}
-            event["artifacts"] = {**ours, **body, **ours}
+            # Lines of another copy may tell of files that stay as they are: `body` says it again.
+            kept = body.get("files", []) if self.intent.append else []
+            event["artifacts"] = {**ours, **body, **ours, "files": [*ours["files"], *kept]}
         intent_path = self.folder / INTENT_FILE
         sink = door.Sink(intent_path)
         try:
@@ -192,6 +191,22 @@ class Stage:
             door.remove_flat_dir(self.folder)
 
 
+def told_files(intent: Intent) -> dict[str, Any]:
+    """Return what an intent's events say of its files: which came, and which went.
+
+    What lies under ``_txn/`` is bookkeeping, and no file of the dataset.
+    """
+    files = [
+        {"path": i.path, "sha256": i.sha256}
+        for i in intent.install
+        if not i.path.startswith(f"{TXN}/")
+    ]
+    told: dict[str, Any] = {"operation_id": intent.operation_id, "files": files}
+    if intent.retire:
+        told["retired"] = [r.path for r in intent.retire]
+    return told
+
+
 # Rolling forward ---------------------------------------------------------------------------------
 
 
@@ -215,7 +230,8 @@ def roll_forward(layout: Layout, intent: Intent, *, recovering: bool) -> None:
     for path in intent.drop:
         door.unlink(layout.dir / path)
     for parent in {(layout.dir / path).parent for path in intent.drop}:
-        door.fsync_dir(parent)
+        with suppress(FileNotFoundError):
+            door.fsync_dir(parent)
     _tell(layout, intent, recovering=recovering)
     door.remove_flat_dir(folder)
 

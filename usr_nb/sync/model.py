@@ -185,3 +185,36 @@ class Plan:
     def moves_nothing(self) -> bool:
         """Whether applying it would write nothing."""
         return not self.steps and not self.registry
+
+
+@dataclass(frozen=True)
+class SyncReceipt:
+    """What a pull or a push did.
+
+    Attributes
+    ----------
+    direction : {"pull", "push"}
+        Which side was changed: this one, or the remote.
+    operation_id : str or None
+        The commit; None if nothing moved.
+    files_added, files_replaced, files_retired : int
+        Files of the dataset that came, changed and went at the receiver.
+    bytes_moved : int
+        Bytes of the files that were transferred.
+    events_added : int
+        Lines of the sender's log that the receiver lacked.
+    saved : tuple of str
+        Under which names the losers of choices are kept, at the receiver.
+    remarks : tuple of str
+        What stays different, and why.
+    """
+
+    direction: Direction
+    operation_id: str | None
+    files_added: int = 0
+    files_replaced: int = 0
+    files_retired: int = 0
+    bytes_moved: int = 0
+    events_added: int = 0
+    saved: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
