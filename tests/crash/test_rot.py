@@ -1,4 +1,4 @@
-"""One flipped bit anywhere in the base or an overlay: ``validate`` says so, and ends (VAL)."""
+"""One flipped bit anywhere in the base or an overlay: validate and doctor say so, and end (VAL)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 
 from tests.crash.ops import Store
 from tests.crash.test_processes import new_store
-from tests.crash.workers import context, validate_many
+from tests.crash.workers import context, examine_many
 
 LIMIT_S = 20.0
 
 
-class Validator:
-    """Another process that validates; one that does not answer in time is replaced."""
+class Examiner:
+    """Another process that validates or examines; one that does not answer is replaced."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,23 +28,23 @@ class Validator:
         ctx = context()
         inbox, self.asking = ctx.Pipe(duplex=False)
         self.answers, out = ctx.Pipe(duplex=False)
-        self.process = ctx.Process(target=validate_many, args=(str(self.folder), inbox, out))
+        self.process = ctx.Process(target=examine_many, args=(str(self.folder), inbox, out))
         self.process.start()
         inbox.close()
         out.close()
 
-    def ask(self) -> str:
+    def ask(self, what: str) -> str:
         if self.process is None:
             self._start()
-        self.asking.send(True)
+        self.asking.send(what)
         try:
             if self.answers.poll(LIMIT_S):
                 return str(self.answers.recv()[0])
-            what = "hung"
+            became = "hung"
         except EOFError:
-            what = "died"
+            became = "died"
         self.stop()
-        return what
+        return became
 
     def stop(self) -> None:
         if self.process is not None:
@@ -54,11 +54,11 @@ class Validator:
 
 
 @pytest.fixture
-def rotting(folder: Path) -> Iterator[tuple[Store, Validator]]:
+def rotting(folder: Path) -> Iterator[tuple[Store, Examiner]]:
     store = new_store(folder, "rotting")
-    validator = Validator(store.folder)
-    yield store, validator
-    validator.stop()
+    examiner = Examiner(store.folder)
+    yield store, examiner
+    examiner.stop()
 
 
 def flips(store: Store, count: int, seed: int) -> Iterator[tuple[Path, int]]:
@@ -81,21 +81,26 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(data)
 
 
-def rot(store: Store, validator: Validator, count: int, seed: int) -> Counter[str]:
-    assert validator.ask() == "silent"
-    outcomes: Counter[str] = Counter()
+def rot(
+    store: Store, examiner: Examiner, count: int, seed: int
+) -> tuple[Counter[str], Counter[str]]:
+    """Flip one bit after the other; returns what validate and what doctor made of them."""
+    verbs = ("validate", "doctor")
+    outcomes: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    assert [examiner.ask(v) for v in verbs] == ["silent", "silent"]
     for path, bit in flips(store, count, seed):
         flip(path, bit)
-        outcomes[validator.ask()] += 1
+        for verb, seen in zip(verbs, outcomes, strict=True):
+            seen[examiner.ask(verb)] += 1
         flip(path, bit)
-    assert validator.ask() == "silent"
+    assert [examiner.ask(v) for v in verbs] == ["silent", "silent"]
     return outcomes
 
 
-def test_VAL_a_flipped_bit_is_found(rotting: tuple[Store, Validator]) -> None:
-    assert rot(*rotting, 60, seed=1) == {"found": 60}
+def test_VAL_a_flipped_bit_is_found(rotting: tuple[Store, Examiner]) -> None:
+    assert rot(*rotting, 60, seed=1) == ({"found": 60}, {"found": 60})
 
 
 @pytest.mark.nightly
-def test_VAL_a_flipped_bit_is_found_in_full(rotting: tuple[Store, Validator]) -> None:
-    assert rot(*rotting, 400, seed=2) == {"found": 400}
+def test_VAL_a_flipped_bit_is_found_in_full(rotting: tuple[Store, Examiner]) -> None:
+    assert rot(*rotting, 400, seed=2) == ({"found": 400}, {"found": 400})

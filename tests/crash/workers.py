@@ -20,6 +20,8 @@ import pyarrow as pa
 from tests.crash.ops import IDS, Store
 from tests.crash.verdict import no_lock
 from usr_nb import ConcurrentWriteError, NamespaceError, SequencesError, register_namespace
+from usr_nb.dataset.checks import trust
+from usr_nb.storage.probe import Prober
 
 PAIR = IDS[:2]
 
@@ -203,20 +205,31 @@ def read_many(folder: str, stop: Any, least: int, out: Connection) -> None:
 # Bit rot ------------------------------------------------------------------------------------------
 
 
-def validate_many(folder: str, inbox: Connection, out: Connection) -> None:
-    """Validate whenever asked; say which of the findings are errors, or what was raised."""
-    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+def examine_many(folder: str, inbox: Connection, out: Connection) -> None:
+    """Examine whenever asked, by ``validate`` or ``doctor``; say whether an error was found.
+
+    The process is watched, but not protected: a file that hangs or ends its reader must be met by
+    what the two do themselves. Only the child that reads doubtful files is kept from call to call.
+    """
     store = Store(Path(folder))
-    while inbox.recv():
-        try:
-            store.ds().validate(registry_mode="namespace-either")
-        except SequencesError as error:
-            out.send(("found", str(error)))
-        except BaseException as error:  # noqa: BLE001 - it is told, and the test fails
-            out.send(("untyped", repr(error)))
-        else:
-            out.send(("silent", ""))
+    with Prober() as prober:
+        trust.Prober = lambda: contextlib.nullcontext(prober)
+        while what := inbox.recv():
+            try:
+                out.send((_examined(store, what), ""))
+            except BaseException as error:  # noqa: BLE001 - it is told, and the test fails
+                out.send(("untyped", repr(error)))
 
 
-__all__ = ["STEPS", "context", "keep_stepping", "nth", "os", "read_many", "run_limited",
-           "validate_many", "values", "write_many"]  # fmt: skip
+def _examined(store: Store, what: str) -> str:
+    if what == "doctor":
+        return "silent" if store.ds().doctor(test_files=False).ok else "found"
+    try:
+        store.ds().validate(registry_mode="namespace-either")
+    except SequencesError:
+        return "found"
+    return "silent"
+
+
+__all__ = ["STEPS", "context", "examine_many", "keep_stepping", "nth", "os", "read_many",
+           "run_limited", "values", "write_many"]  # fmt: skip

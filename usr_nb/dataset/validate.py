@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, get_args
 
-from usr_nb.dataset.checks import base, files, log, overlay, state
+from usr_nb.dataset.checks import base, files, log, overlay, state, trust
 from usr_nb.dataset.checks.finding import Finding, Scope, Severity
 from usr_nb.dataset.context import Context
 from usr_nb.errors import StorageError, ValidationError
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage import registryfile
 from usr_nb.storage.layout import RECORDS
+from usr_nb.storage.view import View
 
 RegistryMode = Literal[
     "current", "frozen", "either", "namespace-current", "namespace-frozen", "namespace-either"
@@ -96,8 +97,13 @@ def validate(ctx: Context, *, strict: bool, registry_mode: RegistryMode) -> Repo
 
 
 def _report(ctx: Context, mode: RegistryMode) -> Report:
+    seen = trust.examine(ctx.layout, trust.files_read(ctx.layout), trust.snapshot_files(ctx.layout))
+    if seen.bad_base:
+        # Without a readable base there is nothing to check the rest against.
+        return Report(ctx.name, 0, list(files.contents(seen)))
     try:
-        with ctx.view() as view:
+        with ctx.view(avoid=seen.avoid) as view:
+            _leave_out_late_ones(view, seen)
             merged = Merged(view, ctx.reading_registry(), include_deleted=True)
             scope = Scope(
                 layout=ctx.layout,
@@ -106,9 +112,18 @@ def _report(ctx: Context, mode: RegistryMode) -> Report:
                 frozen=registryfile.frozen_hashes(ctx.layout),
                 mode=mode,
                 merged=merged,
+                trust=seen,
             )
             findings = [f for check in _CHECKS for f in check(scope)]
             return Report(ctx.name, merged.base_rows, findings)
     except StorageError as error:
-        # Without a readable base there is nothing to check the rest against.
         return Report(ctx.name, 0, [Finding("error", "VAL", RECORDS, error.message, error.hint)])
+
+
+def _leave_out_late_ones(view: View, seen: trust.Trust) -> None:
+    """Take out of the view what came after the files were examined, if it is not to be opened."""
+    late = [f.path for fs in view.overlays.values() for f in fs if f.at == view.layout.dir / f.path]
+    gone = set(trust.more(seen, late))
+    if gone:
+        kept = {ns: tuple(f for f in fs if f.path not in gone) for ns, fs in view.overlays.items()}
+        view.overlays = {ns: fs for ns, fs in kept.items() if fs}

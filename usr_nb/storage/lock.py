@@ -7,12 +7,14 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from usr_nb.contract.times import to_text, utc_now
 from usr_nb.errors import LockTimeout
 from usr_nb.storage import door
+from usr_nb.storage.inside import check_machinery
 from usr_nb.storage.layout import Layout
 
 DEFAULT_TIMEOUT_S = 60.0
@@ -37,6 +39,8 @@ def held(folder: Path, *, action: str, timeout_s: float | None = None) -> Iterat
         Naming the holder, after `timeout_s` seconds.
     """
     layout = Layout(folder)
+    # Opening the lock empties the file that a link leads to.
+    check_machinery(folder)
     lock = FileLock(
         str(layout.lock), timeout=default_timeout_s() if timeout_s is None else timeout_s
     )
@@ -66,6 +70,37 @@ def held(folder: Path, *, action: str, timeout_s: float | None = None) -> Iterat
         yield
     finally:
         lock.release()
+
+
+def lock_pids(folder: Path) -> list[int]:
+    """Return the processes of this machine that hold the lock of a folder right now.
+
+    Read from ``/proc/locks``, so nothing is locked or written; empty where there is no such file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> lock_pids(Path(tempfile.mkdtemp()))
+    []
+    """
+    try:
+        st = Layout(folder).lock.stat()
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return []
+    where = f"{os.major(st.st_dev):02x}:{os.minor(st.st_dev):02x}:{st.st_ino}"
+    found = [line.split() for line in lines if " FLOCK " in line and f" {where} " in line]
+    # A line of somebody who waits begins with an arrow.
+    return [int(w[4]) for w in found if "->" not in w and w[4].isdigit()]
+
+
+def holder_note(layout: Layout) -> dict[str, Any] | None:
+    """Return what the last holder of the lock wrote about itself, or None."""
+    try:
+        note = json.loads((layout.txn / _HOLDER).read_text())
+    except (OSError, ValueError):
+        return None
+    return note if isinstance(note, dict) else None
 
 
 def _holder(layout: Layout) -> str:

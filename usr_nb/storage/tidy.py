@@ -84,7 +84,8 @@ def tidy(layout: Layout, *, done: str | None = None, now: float | None = None) -
 # Litter -----------------------------------------------------------------------------------------
 
 
-def _children(folder: Path) -> list[os.DirEntry[str]]:
+def children(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, sorted by name; nothing if it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda e: e.name)
@@ -92,15 +93,15 @@ def _children(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
-def _age(path: Path, now: float) -> float:
+def age_of(path: Path, now: float) -> float:
     """Return the seconds since anything in a folder (or a file itself) was last written."""
     stamps = [path.stat().st_mtime]
-    stamps += [e.stat(follow_symlinks=False).st_mtime for e in _children(path)]
+    stamps += [e.stat(follow_symlinks=False).st_mtime for e in children(path)]
     return now - max(stamps)
 
 
 def _remove_retired(layout: Layout, now: float) -> None:
-    for entry in _children(layout.txn / RETIRED):
+    for entry in children(layout.txn / RETIRED):
         # Moving a file into a folder sets the folder's time: that of its retirement.
         if is_operation_id(entry.name) and now - entry.stat().st_mtime > RETIRED_S:
             door.remove_flat_dir(Path(entry.path))
@@ -112,12 +113,12 @@ def _remove_staging(layout: Layout, now: float) -> None:
     A dead owner links no more, so what the highest slot says about its operation is final. Lower
     slots were settled before the next was linked, or never counted.
     """
-    for entry in _children(layout.txn):
+    for entry in children(layout.txn):
         if not is_operation_id(entry.name) or not entry.is_dir(follow_symlinks=False):
             continue
         folder = Path(entry.path)
         with contextlib.suppress(FileNotFoundError):
-            if not door.owner_is_dead(_owner(folder)) and _age(folder, now) <= LITTER_S:
+            if not door.owner_is_dead(staging_owner(folder)) and age_of(folder, now) <= LITTER_S:
                 continue
             number = highest_slot(layout)
             intent = read_slot(layout, number) if number else None
@@ -125,7 +126,8 @@ def _remove_staging(layout: Layout, now: float) -> None:
                 door.remove_flat_dir(folder)
 
 
-def _owner(folder: Path) -> str:
+def staging_owner(folder: Path) -> str:
+    """Return the tag of who made a staging folder, or an empty text."""
     try:
         with (folder / OWNER_FILE).open("rb") as f:
             return f.read(_MAX_OWNER).decode("ascii", errors="replace")
@@ -138,11 +140,15 @@ def _owner(folder: Path) -> str:
     return owner if isinstance(owner, str) else ""
 
 
-def _remove_temps(layout: Layout, now: float) -> None:
+def temp_folders(layout: Layout) -> list[Path]:
+    """Return the folders of a dataset in which temporary files are made."""
     names = ("", "_txn", DERIVED, REGISTRY_DIR, SNAPSHOTS, ARTIFACTS)
-    folders = [layout.dir / n for n in names] + list(_part_folders(layout).values())
-    for folder in folders:
-        for entry in _children(folder):
+    return [layout.dir / n for n in names] + list(part_folders(layout).values())
+
+
+def _remove_temps(layout: Layout, now: float) -> None:
+    for folder in temp_folders(layout):
+        for entry in children(folder):
             owner = door.temp_owner(entry.name)
             if owner is None or not entry.is_file(follow_symlinks=False):
                 continue
@@ -152,9 +158,10 @@ def _remove_temps(layout: Layout, now: float) -> None:
                     door.unlink(Path(entry.path))
 
 
-def _part_folders(layout: Layout) -> dict[str, Path]:
+def part_folders(layout: Layout) -> dict[str, Path]:
+    """Return namespace → folder of its parts."""
     found = {}
-    for entry in _children(layout.derived):
+    for entry in children(layout.derived):
         if entry.name == ARCHIVED or not entry.is_dir(follow_symlinks=False):
             continue
         with contextlib.suppress(SequencesError):
@@ -182,9 +189,9 @@ def complete_log(layout: Layout, *, done: str | None = None, now: float | None =
             named = operation_of(event)
             missing += [event] if named and not known.has(named[0]) else []
     for path, changed in _recent_parts(layout, since):
-        told = None if known.has(path) else _part_event(layout, path)
+        told = None if known.has(path) else part_event(path, layout.dir / path)
         if told is not None:
-            due = at - changed > UNLOGGED_S or _writer_is_gone(told.get("actor"))
+            due = at - changed > UNLOGGED_S or writer_is_gone(told.get("actor"))
             missing += [told] if due else []
             waiting |= not due
     count = eventlog.append_missing(layout.events, missing)
@@ -214,10 +221,10 @@ def _recent_parts(layout: Layout, since: float) -> Iterator[tuple[str, float]]:
 
     The time of linking is the change time of the inode, which copying tools do not set back.
     """
-    for ns, folder in _part_folders(layout).items():
+    for ns, folder in part_folders(layout).items():
         if folder.stat().st_mtime < since:
             continue
-        for entry in _children(folder):
+        for entry in children(folder):
             if is_part_file(entry.name):
                 with contextlib.suppress(FileNotFoundError):
                     changed = entry.stat(follow_symlinks=False).st_ctime
@@ -238,17 +245,20 @@ def _slot_events(layout: Layout, number: int, done: str | None, now: float) -> l
     return []
 
 
-def _part_event(layout: Layout, path: str) -> dict[str, Any] | None:
-    """Return the event in a part's footer, with the file's digest; None if it has none."""
+def part_event(path: str, at: Path) -> dict[str, Any] | None:
+    """Return the event in a part's footer, with the file's digest; None if it has none.
+
+    `path` is the part's own, relative to the dataset; `at` is where the file lies now.
+    """
     try:
-        with open_parquet(layout.dir / path) as file:
+        with open_parquet(at) as file:
             meta = file_metadata(file)
         event = json.loads(meta[b"usr:event"])
         operation = meta[b"usr:operation_id"].decode("ascii")
         if not isinstance(event, dict) or not event.get("action"):
             return None
         body = event.get("artifacts")
-        files = [{"path": path, "sha256": door.file_sha256(layout.dir / path)}]
+        files = [{"path": path, "sha256": door.file_sha256(at)}]
     except (StorageError, OSError, KeyError, ValueError, RecursionError):
         return None  # Of another tool, or damaged: `validate` speaks of it.
     ours = {"operation_id": operation, "files": files}
@@ -256,7 +266,8 @@ def _part_event(layout: Layout, path: str) -> dict[str, Any] | None:
     return event
 
 
-def _writer_is_gone(actor: object) -> bool:
+def writer_is_gone(actor: object) -> bool:
+    """Say whether the process that an event names as its actor is provably gone."""
     if not isinstance(actor, Mapping):
         return False
     host, pid = actor.get("host"), actor.get("pid")

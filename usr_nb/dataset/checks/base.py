@@ -24,9 +24,10 @@ from usr_nb.contract.essentials import (
 )
 from usr_nb.contract.hashing import compute_ids, id_prefixes
 from usr_nb.contract.names import namespace_of
+from usr_nb.contract.progress import tracked
 from usr_nb.contract.types import same_type, stored_as, type_text
 from usr_nb.dataset.checks.finding import Finding, Scope
-from usr_nb.errors import SequencesError, some
+from usr_nb.errors import SequencesError, UserAbort, some
 from usr_nb.overlay.lookup import trim
 from usr_nb.storage.layout import RECORDS
 from usr_nb.storage.parquet import file_metadata
@@ -42,6 +43,8 @@ def check(scope: Scope) -> Iterator[Finding]:
     if usable:
         try:
             yield from _cells(scope)
+        except UserAbort:
+            raise  # A listener has had enough; that is no finding.
         except SequencesError as error:
             yield Finding("error", "VAL", RECORDS, error.message, error.hint)
 
@@ -132,7 +135,8 @@ def _cells(scope: Scope) -> Iterator[Finding]:
     rows = _Rows()
     start = 0
     prefixes = []
-    for batch in scope.merged.base_batches(REQUIRED_COLUMNS):
+    batches = scope.merged.base_batches(REQUIRED_COLUMNS)
+    for batch in tracked(batches, "checking rows", total=scope.merged.base_rows):
         nulls = False
         for name in REQUIRED_COLUMNS:
             column = batch.column(name)

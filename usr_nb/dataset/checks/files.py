@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from usr_nb.dataset.checks.finding import Finding, Scope
-from usr_nb.storage import door, eventlog, notes, registryfile
+from usr_nb.dataset.checks.trust import Trust
+from usr_nb.storage import door, notes
 from usr_nb.storage.layout import (
     ARTIFACTS,
     DERIVED,
@@ -29,7 +29,7 @@ def check(scope: Scope) -> Iterator[Finding]:
     if notes.read_name(scope.layout.meta) is None:
         yield Finding("warning", "LAY-7", META, "it does not begin with `name: <dataset id>`")
     yield from _registries(scope)
-    yield from _digests(scope)
+    yield from contents(scope.trust)
 
 
 def _foreign(scope: Scope) -> Iterator[Finding]:
@@ -54,27 +54,19 @@ def _registries(scope: Scope) -> Iterator[Finding]:
                           "its content does not hash to its name")  # fmt: skip
 
 
-def _digests(scope: Scope) -> Iterator[Finding]:
-    """Compare files with the last event that made them; a footer has no checksum of its own."""
-    recorded: dict[str, str] = {}
-    for event in eventlog.read_events(scope.layout.events):
-        artifacts = event.get("artifacts")
-        files: Any = artifacts.get("files") if isinstance(artifacts, dict) else None
-        for f in files if isinstance(files, list) else ():
-            if isinstance(f, dict) and isinstance(f.get("path"), str):
-                recorded[f["path"]] = str(f.get("sha256"))
-    paths = [RECORDS, *overlay_paths(scope.layout)]
-    snapshots = scope.layout.snapshots
-    if snapshots.is_dir():
-        paths += [f"{SNAPSHOTS}/{p.name}" for p in sorted(snapshots.iterdir())]
-    for path in paths:
-        if path not in recorded:
+def contents(trust: Trust) -> Iterator[Finding]:
+    """Yield files that cannot be read, and files that are not what the last event made of them.
+
+    A footer has no checksum of its own; the digest in the event is what covers it.
+    """
+    for path, found in trust.bad.items():
+        yield Finding("error", "VAL", path, found.message, found.hint)
+    altered = set(trust.altered())
+    for path in trust.hashes:
+        if path.startswith(f"{TXN}/"):
+            continue  # Waiting to be installed; its slot tells of it.
+        if not trust.recorded.tells(path):
             yield Finding("note", "VAL", path, "no event tells its digest")
-            continue
-        try:
-            found = registryfile.file_hash(scope.layout.dir / path)
-        except FileNotFoundError:
-            continue
-        if found != recorded[path]:
+        elif path in altered:
             yield Finding("error", "VAL", path, "its content is not what the event log says",
                           "Restore it from a snapshot or another copy.")  # fmt: skip

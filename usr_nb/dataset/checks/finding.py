@@ -9,6 +9,7 @@ from typing import Literal
 import pyarrow as pa
 
 from usr_nb.contract.registry import Registry
+from usr_nb.dataset.checks.trust import Trust
 from usr_nb.dataset.dropped import dropped_ids, dropped_sequences
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage.layout import Layout
@@ -38,16 +39,17 @@ class Scope:
     frozen: dict[str, Registry]
     mode: str
     merged: Merged
+    trust: Trust
 
     @cached_property
     def dropped(self) -> pa.Array:
         """The ids that dedupe and drop-deleted removed for good."""
-        return dropped_ids(self.layout)
+        return dropped_ids(self.layout, avoid=self.trust.avoid)
 
     @cached_property
     def dropped_sequences(self) -> pa.Array:
         """The sequences of those rows."""
-        return dropped_sequences(self.layout)
+        return dropped_sequences(self.layout, avoid=self.trust.avoid)
 
 
 def accepts_hash(

@@ -1,0 +1,1 @@
+"""What `usr doctor` looks at, one module per kind of trouble."""
