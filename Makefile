@@ -24,14 +24,16 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-inp
 # A name of its own for make inside a recipe, so that `make -n test` stays harmless.
 SUB := $(MAKE) --no-print-directory
 
+WITH_NODE := PATH="$(abspath $(BIN)):$$PATH"
+
 export OPEN
 
-.PHONY: help run demo env env-test test lint unit browser package mutants docs nightly bench pins clean distclean
+.PHONY: help run demo env env-test env-node test lint unit browser widgets package mutants docs nightly bench pins clean distclean
 .DEFAULT_GOAL := help
 
 help:
 	@sed -n '1,5p' Makefile
-	@echo "# Also: lint unit browser package mutants docs nightly bench pins clean distclean"
+	@echo "# Also: lint unit browser widgets package mutants docs nightly bench pins clean distclean"
 
 # ---------------------------------------------------------------- environments
 # The stamps lie in the environment, so that they vanish with it.
@@ -53,6 +55,15 @@ $(VENV)/.stamp-test: pyproject.toml constraints.txt | $(PY)
 env: $(VENV)/.stamp-run
 env-test: $(VENV)/.stamp-test
 
+# Node comes as a wheel with the test tools; what checks and bundles the panels' front ends comes
+# from package-lock.json. Users of usr_nb need neither.
+node_modules/.stamp: package.json package-lock.json .npmrc | $(VENV)/.stamp-test
+	@echo "make: installing the front end's build tools into node_modules"
+	@$(WITH_NODE) npm ci --silent
+	@touch $@
+
+env-node: node_modules/.stamp
+
 # ---------------------------------------------------------------- use
 run: env
 	@exec $(BIN)/usr demo demo $(if $(PORT),--port $(PORT))
@@ -63,7 +74,7 @@ demo: env
 
 # ---------------------------------------------------------------- tests
 test:
-	@$(STEP) "environment" $(SUB) env-test
+	@$(STEP) "environment" $(SUB) env-test env-node
 	@$(STEP) "system tools" sh scripts/system_tools.sh
 	@$(STEP) "lint" $(SUB) lint
 	@$(STEP) "unit" $(SUB) unit
@@ -73,7 +84,7 @@ test:
 	@echo
 	@echo "make test: every step passed"
 
-lint: env-test
+lint: env-test env-node
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -81,14 +92,20 @@ lint: env-test
 	$(BIN)/marimo check --strict notebooks/*.py
 	$(PY) scripts/docs.py --check
 	$(PY) scripts/rules.py --check
+	$(WITH_NODE) npm run --silent check
 
 # The architecture tests ran under lint; the browser has a step of its own.
-unit: env-test
+unit: env-test env-node
 	$(PY) -m pytest -q -n $(XDIST) tests --ignore=tests/browser --ignore=tests/architecture $(PYTEST)
 	$(PY) -m pytest -q -p tests.conftest --doctest-modules usr_nb $(PYTEST)
+	$(WITH_NODE) npm test --silent
 
 browser: env-test
 	$(PY) -m pytest -q tests/browser $(PYTEST)
+
+# Writes usr_nb/widgets/static from usr_nb/widgets/js; lint compares the two.
+widgets: env-node
+	$(WITH_NODE) npm run --silent build
 
 package: env-test
 	$(PY) scripts/check_package.py
@@ -113,7 +130,7 @@ pins:
 	PYTHON="$(PYTHON)" sh scripts/pin.sh
 
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find usr_nb tests scripts notebooks demo_material -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The demo root is data that somebody may have curated: only this removes it.

@@ -23,7 +23,7 @@ import json, sys
 from pathlib import Path
 import usr_nb
 home = Path(usr_nb.__file__).parent
-names = {name: getattr(usr_nb, name).__name__ for name in ("Dataset", "SequencesError")}
+names = {name: getattr(usr_nb, name).__name__ for name in ("Dataset", "SequencesError", "panel")}
 print(json.dumps([str(home), names]))
 """
 
@@ -85,6 +85,10 @@ def check_contents(wheel: Path) -> None:
         fail(f"missing from the wheel: {missing}")
     if "usr_nb/py.typed" not in held:
         fail("missing from the wheel: usr_nb/py.typed")
+    for source in (ROOT / "usr_nb/widgets/js").glob("*/main.js"):
+        for kind in ("js", "css"):
+            if (name := f"usr_nb/widgets/static/{source.parent.name}.{kind}") not in held:
+                fail(f"missing from the wheel: {name} (`make widgets` writes it)")
     tops = {name.split("/")[0] for name in held}
     if strangers := sorted(t for t in tops if t != "usr_nb" and not t.endswith(".dist-info")):
         fail(f"the wheel holds more than the package: {strangers}")

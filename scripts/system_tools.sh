@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure of the programs that tests need besides Python: rsync, sshd, chromium, node.
+# Makes sure of the programs that tests need besides Python: rsync, sshd, busybox, chromium.
 # Installs through apt where that needs no question (root, or sudo without a password);
 # otherwise says which tests are left out. Under CI=true a missing tool fails.
 # The test suite asks the same question by itself (needs("...") in tests/conftest.py).
@@ -9,7 +9,6 @@ PATH="$PATH:/usr/sbin:/usr/local/sbin:/sbin"
 have() {
   case "$1" in
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
-    node) command -v node && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 18)' ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
 }
@@ -17,7 +16,6 @@ have() {
 package() {
   case "$1" in
     sshd) echo openssh-server ;;
-    node) echo nodejs ;;
     *) echo "$1" ;;
   esac
 }
@@ -26,16 +24,13 @@ left_out() {
   case "$1" in
     rsync) echo 'sync tests marked needs("rsync")' ;;
     sshd) echo 'sync tests over a real ssh server, marked needs("sshd")' ;;
+    busybox) echo 'sync scripts under the sh of busybox, marked needs("busybox")' ;;
     chromium) echo 'tests/browser: the apps and panels in a real browser, marked needs("chromium")' ;;
-    node) echo 'unit tests of the front end, marked needs("node")' ;;
   esac
 }
 
-# Node serves front-end tests only: until there is a front end, nothing is lost without it.
-tools="rsync sshd chromium"
-if [ -f package.json ] || [ -d usr_nb/widgets/js ]; then
-  tools="$tools node"
-fi
+# Node is not among them: it comes as a wheel with the test tools (pyproject.toml, extra dev).
+tools="rsync sshd busybox chromium"
 
 missing=""
 for tool in $tools; do
@@ -80,7 +75,7 @@ done
 
 if [ -n "$still" ]; then
   if [ "$can_apt" = no ]; then
-    echo "Hint: install them yourself (Debian: apt-get install$(for t in $still; do printf ' %s' "$(package "$t")"; done); macOS: brew install rsync node, brew install --cask chromium)."
+    echo "Hint: install them yourself (Debian: apt-get install$(for t in $still; do printf ' %s' "$(package "$t")"; done); macOS: brew install rsync, brew install --cask chromium)."
   fi
   if [ "${CI:-}" = true ]; then
     echo "ERROR: CI=true and missing:$still. Leaving tests out counts as failing here." >&2

@@ -14,13 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.browser.watch import Watch
 from usr_nb.tools.demo import build_demo
 
 FLAGS = [
@@ -28,8 +28,6 @@ FLAGS = [
     "--disable-dev-shm-usage",
 ]  # fmt: skip
 START_TIMEOUT_S = 60
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-INSIDE = {"data", "blob", "about"}
 
 
 def free_port() -> int:
@@ -107,6 +105,72 @@ def explorer(repo, demo_root, home_env, tmp_path_factory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def serve_app(repo, home_env, tmp_path_factory) -> Iterator[Callable[..., str]]:
+    """Serve an app of tests/browser/apps with marimo, once for each name; returns its address."""
+    with contextlib.ExitStack() as stack:
+        addresses: dict[str, str] = {}
+
+        def serve(name: str, root: Path) -> str:
+            if name not in addresses:
+                port = free_port()
+                log = tmp_path_factory.mktemp("log") / f"{name}.txt"
+                command = [
+                    sys.executable, "-m", "marimo", "run",
+                    str(repo / f"tests/browser/apps/{name}.py"), "--headless", "--no-token",
+                    "--no-sandbox", "--host", "127.0.0.1", "--port", str(port),
+                ]  # fmt: skip
+                env = {**home_env, "USR_TEST_ROOT": str(root)}
+                process = stack.enter_context(
+                    running(command, log, env=env, stdin=subprocess.DEVNULL)
+                )
+                wait_for_server(process, log, port, "/health")
+                addresses[name] = f"http://127.0.0.1:{port}/"
+            return addresses[name]
+
+        yield serve
+
+
+def wait_for_server(process: subprocess.Popen[bytes], log: Path, port: int, path: str) -> None:
+    def ready() -> bool:
+        assert process.poll() is None, log.read_text()
+        return answers(port, path)
+
+    wait_until(ready, what=f"the server of {log.stem}")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A JupyterLab: its address, and the folder it serves."""
+
+    address: str
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def jupyter(home_env, tmp_path_factory) -> Iterator[Lab]:
+    """A JupyterLab that finds nothing of the developer's and asks nobody for news."""
+    port, folder = free_port(), tmp_path_factory.mktemp("lab")
+    log = tmp_path_factory.mktemp("log") / "jupyter.txt"
+    places = {f"JUPYTER_{n}_DIR": str(folder / f".{n.lower()}") for n in ("CONFIG", "DATA")}
+    # A socket's path must be short; the runtime folder holds those of kernels.
+    env = {
+        **{k: v for k, v in home_env.items() if not k.startswith("JUPYTER_")},
+        **places, "JUPYTER_RUNTIME_DIR": str(folder / ".run"),
+        "IPYTHONDIR": str(folder / ".ipython"),
+    }  # fmt: skip
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--IdentityProvider.token=",
+        "--ServerApp.allow_root=True", f"--ServerApp.root_dir={folder}", "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.expose_app_in_browser=True",
+    ]  # fmt: skip
+    with running(command, log, env=env, stdin=subprocess.DEVNULL, cwd=folder) as process:
+        wait_for_server(process, log, port, "/api")
+        yield Lab(f"http://127.0.0.1:{port}/", folder)
+
+
+@pytest.fixture(scope="session")
 def browser(require_tool, home_env) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(
@@ -114,23 +178,6 @@ def browser(require_tool, home_env) -> Iterator[Browser]:
         )
         yield launched
         launched.close()
-
-
-@dataclass
-class Watch:
-    """What a page did that it must not do."""
-
-    found: list[str] = field(default_factory=list)
-
-    def on(self, page: Page) -> None:
-        page.on("pageerror", lambda error: self.found.append(f"page error: {error}"))
-        page.on("request", lambda request: self.look(request.url))
-        page.on("websocket", lambda ws: self.look(ws.url))
-
-    def look(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in INSIDE and parts.hostname not in LOOPBACK:
-            self.found.append(f"request off the loopback address: {url}")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,98 @@
+"""Panels for notebooks, made for the host: in marimo an element, elsewhere the bare widget.
+
+>>> from usr_nb import panel
+
+Build a panel in a cell of its own; in marimo it cannot go inside a form, a batch or an array.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from usr_nb.dataset.core import Dataset
+from usr_nb.widgets.base import Panel
+from usr_nb.widgets.history import HistoryPanel
+from usr_nb.widgets.sequences import SequencesPanel
+
+__all__ = ["history", "sequences"]
+
+
+def _for_host(widget: Panel) -> Any:
+    """Return what the notebook at hand shows: marimo wants the widget wrapped."""
+    # Not imported: a notebook that runs under marimo has done so.
+    if "marimo" not in sys.modules:
+        return widget
+    import marimo as mo
+
+    return mo.ui.anywidget(widget) if mo.running_in_notebook() else widget
+
+
+def sequences(ds: Dataset, *, rows: Sequence[int] | npt.NDArray[Any] | None = None) -> Any:
+    """Show the sequences of a dataset: letters, features, tracks, comparisons.
+
+    Only what is visible is read, 100 KB at a time, so that a million records open at once.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The dataset; it is read, never written.
+    rows : sequence of int, optional
+        Only these rows of the base (0-based), in this order; tombstoned rows are left out.
+
+    Returns
+    -------
+    SequencesPanel or marimo.ui.anywidget
+        In marimo wrapped for it (the widget is its ``.widget``), elsewhere the widget.
+
+    Raises
+    ------
+    DatasetNotFound
+        If the dataset does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from usr_nb import Dataset, register_namespace
+    >>> root = tempfile.mkdtemp()
+    >>> _ = register_namespace(root, namespace="mock", columns="mock__score:float64")
+    >>> ds = Dataset.open(root, "demo")
+    >>> ds.init()
+    >>> _ = ds.add_sequences([{"sequence": "ACGTACGTAC"}], bio_type="dna", alphabet="dna_4")
+    >>> sequences(ds)
+    SequencesPanel('demo')
+    """
+    return _for_host(SequencesPanel(ds, rows=rows))
+
+
+def history(ds: Dataset) -> Any:
+    """Show what happened to a dataset: the event log in sentences, newest first.
+
+    It can be filtered by action, actor, time and text; the parts of a run are folded into one
+    line; two moments can be compared; new events show up by themselves.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The dataset; its log is read, never written.
+
+    Returns
+    -------
+    HistoryPanel or marimo.ui.anywidget
+        In marimo wrapped for it (the widget is its ``.widget``), elsewhere the widget.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from usr_nb import Dataset, init_root
+    >>> root = tempfile.mkdtemp()
+    >>> _ = init_root(root)
+    >>> ds = Dataset.open(root, "demo")
+    >>> ds.init()
+    >>> history(ds)
+    HistoryPanel('demo')
+    """
+    return _for_host(HistoryPanel(ds))
