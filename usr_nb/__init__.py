@@ -15,12 +15,15 @@ _NAMES: dict[str, str] = {
     "Dataset": "usr_nb.dataset.core",
     "AddSequencesResult": "usr_nb.dataset.ingest",
     "merge_datasets": "usr_nb.dataset.merging",
+    "doctor": "usr_nb.dataset.doctor.run",
+    "Checkup": "usr_nb.dataset.doctor.report",
     "DatasetInfo": "usr_nb.dataset.info",
     "OverlayInfo": "usr_nb.dataset.info",
     "Manifest": "usr_nb.dataset.info",
     "register_namespace": "usr_nb.dataset.registration",
     "init_root": "usr_nb.dataset.registration",
     "load_registry": "usr_nb.dataset.listing",
+    "panel": "usr_nb.panel",
     "list_datasets": "usr_nb.dataset.listing",
     "parse_columns_spec": "usr_nb.contract.registry",
     "compute_id": "usr_nb.contract.essentials",
@@ -32,6 +35,13 @@ _NAMES: dict[str, str] = {
     "SCHEMA_VERSION": "usr_nb.contract.essentials",
     "ID_HASH_SPEC": "usr_nb.contract.essentials",
     "USR_EVENT_VERSION": "usr_nb.contract.events",
+    "F": "usr_nb.filter.build",
+    "Filter": "usr_nb.filter.tree",
+    "Selection": "usr_nb.filter.selection",
+    "parse_filter": "usr_nb.filter.line",
+    "filter_from_json": "usr_nb.filter.codec",
+    "Progress": "usr_nb.contract.progress",
+    "reporting": "usr_nb.contract.progress",
     "Fingerprint": "usr_nb.contract.events",
     **dict.fromkeys(
         (
@@ -64,6 +74,9 @@ _NAMES: dict[str, str] = {
 __all__ = [*_NAMES, "__version__"]  # noqa: PLE0604 - every entry is a str
 
 if TYPE_CHECKING:
+    from usr_nb import (
+        panel as panel,
+    )
     from usr_nb.contract.essentials import (
         ARROW_SCHEMA as ARROW_SCHEMA,
         ID_HASH_SPEC as ID_HASH_SPEC,
@@ -78,11 +91,21 @@ if TYPE_CHECKING:
         USR_EVENT_VERSION as USR_EVENT_VERSION,
         Fingerprint as Fingerprint,
     )
+    from usr_nb.contract.progress import (
+        Progress as Progress,
+        reporting as reporting,
+    )
     from usr_nb.contract.registry import (
         parse_columns_spec as parse_columns_spec,
     )
     from usr_nb.dataset.core import (
         Dataset as Dataset,
+    )
+    from usr_nb.dataset.doctor.report import (
+        Checkup as Checkup,
+    )
+    from usr_nb.dataset.doctor.run import (
+        doctor as doctor,
     )
     from usr_nb.dataset.info import (
         DatasetInfo as DatasetInfo,
@@ -126,13 +149,30 @@ if TYPE_CHECKING:
         VerificationError as VerificationError,
         ViewExpired as ViewExpired,
     )
+    from usr_nb.filter.build import (
+        F as F,
+    )
+    from usr_nb.filter.codec import (
+        filter_from_json as filter_from_json,
+    )
+    from usr_nb.filter.line import (
+        parse_filter as parse_filter,
+    )
+    from usr_nb.filter.selection import (
+        Selection as Selection,
+    )
+    from usr_nb.filter.tree import (
+        Filter as Filter,
+    )
 
 
 def __getattr__(name: str) -> Any:
     module = _NAMES.get(name)
     if module is None:
         raise AttributeError(f"module 'usr_nb' has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
+    loaded = importlib.import_module(module)
+    # A name may be a module itself: `panel`.
+    value = loaded if module == f"{__name__}.{name}" else getattr(loaded, name)
     globals()[name] = value
     return value
 

@@ -9,7 +9,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+MAX_MESSAGE: Final = 4000
+_KEPT_AT_END: Final = 400
+
+
+def _bounded(text: str) -> str:
+    """Return a text of at most :data:`MAX_MESSAGE` letters, shortened in the middle."""
+    if len(text) <= MAX_MESSAGE:
+        return text
+    cut = f" ... ({len(text):,} letters) ... "
+    return text[: MAX_MESSAGE - _KEPT_AT_END - len(cut)] + cut + text[-_KEPT_AT_END:]
 
 
 class SequencesError(Exception):
@@ -36,9 +47,10 @@ class SequencesError(Exception):
     exit_code: ClassVar[int] = 2
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # A name of a megabyte that is wrong must not fill somebody's screen or log.
+        self.message = _bounded(message)
+        self.hint = None if hint is None else _bounded(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message if not self.hint else f"{self.message}\nHint: {self.hint}"

@@ -50,13 +50,14 @@ GOOD: dict[str, Good] = {
     "ls": Good(["ls"], ["dataset ", "densegen/demo  36", "lab/other      2"]),
     "info": Good(["info", D], ["rows", "36 (36 live, 0 deleted)", "overlay quickstart"]),
     "schema": Good(["schema", D], ["id ", "timestamp[us, UTC]", "list<float64>"]),
-    "describe": Good(["describe", D], ["36 distinct", "length 8 to 8", "33.3 %"]),
+    "describe": Good(["describe", D], ["36 distinct", "length 8", "33.3 %"]),
     "head": Good(["head", D, "-n", "2", "--columns", "id,length"], ["id ", "60"]),
     "get": Good(["get", D, "--id", "936640194ed0"], ["CTATCAACTAGG", "vec[8] [0.744, "]),
     "grep": Good(["grep", D, "--pattern", "ttgaca", "--limit", "2"], ["TTGACA", "sequence"]),
     "cols": Good(["cols", D], ["quickstart__X_value", "list<float64>"]),
     "cell": Good(["cell", D, "--row", "0", "--col", "length"], ["60\n"]),
     "validate": Good(["validate", D], ["36 rows checked: 0 errors"]),
+    "doctor": Good(["doctor", D], ["densegen/demo: checked ", "0 errors, 0 warnings, 0 notes"]),
     "events tail": Good(["events", "tail", D, "--n", "1"], ['"action":"attach"']),
     "init": Good(
         ["init", "lab/fresh", "--source", "s", "--notes", "hello"],
@@ -72,7 +73,7 @@ GOOD: dict[str, Good] = {
         altered=frozenset({BASE, *LOGS}),
     ),
     "attach": Good(
-        ATTACH, ["attached 2 rows to evo2"],
+        ATTACH, ["attached 2 of 2 rows to evo2"],
         added=[PART.format("evo2")], altered=frozenset(LOGS),
     ),
     "materialize": Good(
@@ -82,7 +83,7 @@ GOOD: dict[str, Good] = {
     ),
     "export": Good(
         ["export", D, "--fmt", "csv", "--out", "datasets/out.csv"],
-        ["exported 36 rows to datasets/out.csv"], added=[r"out\.csv"],
+        ["exported 36 of 36 records to datasets/out.csv"], added=[r"out\.csv"],
     ),
     "snapshot": Good(
         ["snapshot", D, "--name", "before"],
@@ -188,6 +189,10 @@ BAD: dict[str, list[Bad]] = {
         Bad(["cell", D, "--col", "idd"], 2, "'idd'", "'id'"),
     ],
     "validate": [Bad(["validate", D, "--registry-mode", "old"], 2, "'old' is not one of")],
+    "doctor": [
+        Bad(["doctor", "densegen/dmeo"], 1, "does not exist below", "densegen/demo"),
+        Bad(["doctor", D, "--fix"], 2, "No such option", "doctor --help"),
+    ],
     "events tail": [Bad(["events", "tail", "nowhere"], 1, "does not exist")],
     "init": [
         Bad(["init", D], 3, "exists already"),
@@ -273,8 +278,9 @@ BAD: dict[str, list[Bad]] = {
     ],
 }  # fmt: skip
 
-#: Tried in test_serving.py, where the explorer is replaced.
-ELSEWHERE = {"demo", "open"}
+#: Tried in test_serving.py, where the explorer is replaced, and in tests/sync.
+REMOTES = {f"remotes {c}" for c in ("add", "doctor", "list", "show", "wizard")}
+ELSEWHERE = {"demo", "open", "diff", "status", "pull", "push", *REMOTES}
 
 
 def leaves(command: Any = None, prefix: str = "") -> list[str]:
@@ -336,6 +342,12 @@ def test_success(name: str, inputs: Path) -> None:
     assert matches(change.added, good.added), change.added
     assert matches(change.removed, good.removed), change.removed
     assert change.altered == good.altered
+    if "densegen/demo/meta.md" in change.altered:
+        # LAY-7: the command that does the same stands last in the notes.
+        notes = (inputs / "densegen" / "demo" / "meta.md").read_text("utf-8")
+        assert notes.rstrip().endswith("```")
+        last = notes.rstrip().removesuffix("```").rpartition("```bash\n")[2]
+        assert last.startswith(f"usr {name} ")
     if change.altered & LOGS:
         assert f"root: {inputs}\ndataset: densegen/demo" in result.err
 

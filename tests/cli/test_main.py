@@ -195,6 +195,21 @@ def test_overlay_remove_asks_before_it_deletes(root: Path):
     assert run(*argv, "--mode", "archive", answers="").code == 0
 
 
+def test_CLI_6_dedupe_is_one_library_call_also_when_it_asks(root: Path, monkeypatch):
+    Path("twice.csv").write_text("sequence\nACGTACGTAA\nacgtacgtaa\n")
+    run("import", "demo", "--path", "twice.csv")
+    calls = []
+    own = Dataset.dedupe
+    monkeypatch.setattr(Dataset, "dedupe", lambda *a, **k: calls.append(k) or own(*a, **k))
+    argv = ["maintenance", "dedupe", "demo", "--key", "sequence_ci"]
+    asked = run(*argv, answers="y\n")
+    assert asked.code == 0, asked.err
+    assert "This would drop 1 of 38 rows (1 repeated key)" in asked.err
+    assert asked.out.startswith("dropped 1 of 38 rows (1 repeated key); ")
+    assert run(*argv, answers="").out == "none of 37 rows repeats a key; nothing to do\n"
+    assert len(calls) == 2
+
+
 def test_dedupe_asks_and_keeps_a_snapshot(root: Path):
     Path("twice.csv").write_text("sequence\nACGTACGTAA\nacgtacgtaa\n")
     run("import", "demo", "--path", "twice.csv")
@@ -282,3 +297,43 @@ def test_groups_know_themselves():
     group = commands.LazyGroup(name="usr")
     assert "ls" in group.list_commands(None)
     assert main.app.info.cls is commands.LazyGroup
+
+
+# What a message says next ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (["attach", "demo", "--path", "x.csv", "--namespace", "Evo2"], "Did you mean 'evo2'?"),
+        (["attach", "demo", "--path", "x.csv", "--namespace", "evo2", "--key", "seqence"],
+         "Did you mean 'sequence'?"),
+        (["validate", "demo", "--registry-mode", "frozn"], "Did you mean 'frozen'?"),
+        (["info", "lab"], "'lab' is a namespace, with lab/other."),
+        (["info", "Demo"], "Did you mean 'demo'?"),
+        (["get", "demo", "--id", "0000000"], "Check the ids with `usr head` or `usr grep`."),
+        (["delete", "demo", "--id", "0000000"], "--allow-missing"),
+        (["grep", "demo", "--pattern", ""], "TTGACA"),
+        (["head", "demo", "--columns", "quickstart__x_value"], "'quickstart__X_value'"),
+        (["import", "demo", "--path", "semi.csv"], "separated by semicolons"),
+        (["import", "demo", "--path", "seq.csv"], "Name the one with the sequences 'sequence'."),
+        (["import", "demo", "--path", "n.csv"], "alphabet dna_5"),
+        (["cell", "demo", "--col", "id", "--row", "99"], "Rows count from 0."),
+        (["namespace", "register", "n2", "--columns", "x:list<"], "list<float64>"),
+    ],
+)  # fmt: skip
+def test_CLI_1_hints_say_what_to_do(root: Path, argv: list[str], hint: str):
+    Path("x.csv").write_text("sequence,score\nACGT,1\n")
+    Path("semi.csv").write_text("sequence;name\nACGT;a\n")
+    Path("seq.csv").write_text("seq,name\nACGT,a\n")
+    Path("n.csv").write_text("sequence\nACGN\n")
+    result = run(*argv)
+    assert result.code != 0
+    assert hint in result.err.splitlines()[-1]
+    assert result.err.splitlines()[-1].startswith("Hint: ")
+
+
+def test_ATT_7_nothing_to_attach_is_said(root: Path):
+    Path("none.csv").write_text("id,score\n")
+    result = run("attach", "demo", "--path", "none.csv", "--namespace", "evo2")
+    assert result.out == "nothing to attach to evo2: the input has no rows\n"

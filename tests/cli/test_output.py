@@ -21,7 +21,8 @@ from usr_nb.contract.records import STATE_FIELDS
 READS = [
     ["ls"], ["info", "demo"], ["schema", "demo"], ["describe", "demo"], ["head", "demo"],
     ["get", "demo", "--id", "93664019"], ["grep", "demo", "--pattern", "A"], ["cols", "demo"],
-    ["cell", "demo", "--col", "quickstart__X_value"], ["validate", "demo"], ["namespace", "list"],
+    ["cell", "demo", "--col", "quickstart__X_value"], ["validate", "demo"],
+    ["doctor"], ["doctor", "demo"], ["namespace", "list"],
     ["namespace", "show", "evo2"], ["state", "get", "demo", "--id", "93664019"],
 ]  # fmt: skip
 
@@ -103,7 +104,7 @@ def test_rich_has_short_ids_and_says_what_it_leaves_out(root: Path):
     result = run("head", "demo", "-n", "2", "--format", "rich")
     lines = result.out.splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert lines[2].startswith("93664019  ")
+    assert [line[:10] for line in lines[-2:]] == ["93664019  ", "cfd716d8  "]
     assert "3 columns not shown: alphabet, source, created_at" in result.err
     assert "--columns" in result.err
 
@@ -146,7 +147,7 @@ def test_STA_3_export_says_how_many_are_masked_and_failed(root: Path):
     run("state", "set", "demo", "--id", "93664019,cfd716d8", "--masked")
     run("state", "set", "demo", "--id", "05ab611b", "--qc-status", "fail")
     result = run("export", "demo", "--fmt", "jsonl", "--out", "out.jsonl")
-    assert "exported 36 rows to out.jsonl" in result.out
+    assert "exported 36 of 36 records to out.jsonl" in result.out
     assert "of these, 2 masked and 1 with qc_status fail" in result.err
     rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     assert len(rows) == 36
@@ -156,11 +157,31 @@ def test_STA_3_export_says_how_many_are_masked_and_failed(root: Path):
 def test_GET_2_hint_at_iupac(root: Path):
     result = run("grep", "demo", "--pattern", "TTGACAN")
     assert result.code == 0
-    assert "No sequence matches." in result.err
+    assert "0 of 36 records match.\nHint: " in result.err
     assert "--iupac" in result.err
     found = run("grep", "demo", "--pattern", "TTGACAN", "--iupac", "--format", "json").data
     assert found
     assert "--iupac" not in run("grep", "demo", "--pattern", "GGGGGGGGGGGG").err
+
+
+def test_GET_2_counts_say_of_how_many(root: Path):
+    hit = run("grep", "demo", "--pattern", "ttgaca", "--format", "json").data[0]["id"]
+    run("delete", "demo", "--id", hit)
+    cut = run("grep", "demo", "--pattern", "ttgaca", "--limit", "3")
+    assert cut.err == "7 of 35 records match; the first 3 are shown (--limit).\n"
+    assert len(cut.out.splitlines()) == 4
+    every = run("grep", "demo", "--pattern", "ttgaca", "--limit", "7")
+    assert every.err == "7 of 35 records match.\n"
+    hidden = run("grep", "demo", "--pattern", "ttgaca", "--include-deleted")
+    assert hidden.err == "8 of 36 records match.\n"
+    out = run("export", "demo", "--fmt", "csv", "--out", "o.csv").out
+    assert out == "exported 35 of 36 records to o.csv (1 deleted left out)\n"
+    Path("s.csv").write_text("id,score\n" + "\n".join(
+        f"{i},1" for i in [*Dataset.open(root, "demo").head(2)["id"], "0" * 40]))  # fmt: skip
+    argv = ["attach", "demo", "--path", "s.csv", "--namespace", "evo2", "--allow-missing"]
+    assert run(*argv).out == "attached 2 of 3 rows to evo2; 1 skipped: not in the dataset\n"
+    again = run(*argv, "--allow-overwrite").out
+    assert again.endswith("1 skipped: not in the dataset; 2 overwritten\n")
 
 
 def test_GET_2_both_strands_find_more(root: Path):

@@ -1,6 +1,7 @@
-"""`usr ls` on 50 datasets and `usr --help` against importing pyarrow.parquet, in the same run.
+"""Commands against importing pyarrow.parquet, in the same run.
 
 Processor time, the least of several runs: wall time says more about the machine's other work.
+Compiled modules are kept, as where usr is installed; the first run makes them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,23 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.cli.conftest import ROOT
 
 RUNS = 5
 USR = ["-m", "usr_nb.cli.main"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.mktemp("compiled")))
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        yield
 
 
 def seconds(*argv: str) -> float:
@@ -37,3 +49,29 @@ def test_ls_and_help_start_fast(root: Path):
     unit = seconds("-c", "import pyarrow.parquet")
     assert seconds(*USR, "ls", "--root", str(root), "--format", "json") <= 1.3 * unit
     assert seconds(*USR, "--help") <= 0.8 * unit
+
+
+def test_looking_at_records_starts_fast(root: Path):
+    unit = seconds("-c", "import pyarrow.parquet")
+    for argv in (["head", "demo"], ["grep", "demo", "--pattern", "TTGACA"],
+                 ["get", "demo", "--id", "93664019"], ["info", "demo"]):  # fmt: skip
+        assert seconds(*USR, *argv, "--root", str(root)) <= 3 * unit, argv
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["head", "demo"], ["grep", "demo", "--pattern", "A"], ["get", "demo", "--id", "93664019"],
+     ["cols", "demo"], ["info", "demo"], ["describe", "demo"], ["validate", "demo"],
+     ["state", "get", "demo", "--id", "93664019"], ["snapshot", "demo"]],
+)  # fmt: skip
+def test_commands_load_no_pandas(root: Path, argv: list[str]):
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('pandas' in sys.modules, file=sys.stderr))\n"
+        f"sys.argv = {['usr', *argv, '--root', str(root)]!r}\n"
+        "from usr_nb.cli.main import main\nsys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[-1] == "False"

@@ -25,6 +25,7 @@ from tests.dataset.test_materialize import fill
 from tests.overlay.kit import overlay_meta, part_name, write_parquet
 from usr_nb import Dataset, ValidationError
 from usr_nb.dataset.validate import Report
+from usr_nb.storage import probe, view
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -413,4 +414,56 @@ def test_VAL_dropped_ids_explain_orphans_of_every_key(ds) -> None:
     ds.tombstone(IDS[2])
     with ds.maintenance(reason="test"):
         ds.materialize(drop_deleted=True)
+    assert ds.validate(strict=True).errors == []
+
+
+@pytest.mark.parametrize("where", ["_derived/m/part-pipe.parquet", "_derived/k.parquet"])
+def test_VAL_a_file_that_hangs_its_reader_is_never_opened_here(ds, where, monkeypatch) -> None:
+    """The child is told to hang by a file that it cannot be done with: a made-up limit of 0 s."""
+    ds.write_overlay_part("m", [{"id": IDS[0], "n": 1.0}])
+    write_parquet(
+        ds.dir / where, pa.table({"id": IDS[:1], "x": [1.0]}), overlay_meta("m", "id", AT)
+    )
+    opened: list[str] = []
+    real = view.open_parquet
+
+    def watched(path: Path):
+        opened.append(path.name)
+        return real(path)
+
+    def never(self: probe.Prober, path: Path) -> probe.Probed:
+        return probe.Probed(path, "hung", "reading it takes longer than 5 s", "Restore it.")
+
+    monkeypatch.setattr(view, "open_parquet", watched)
+    monkeypatch.setattr(probe.Prober, "probe", never)
+    found = [f for f in report_of(ds).findings if f.place == where]
+    assert ("error", "reading it takes longer than 5 s") in {(f.severity, f.message) for f in found}
+    assert Path(where).name not in opened
+    assert parts(ds)[0].name in opened
+
+
+def test_VAL_a_base_that_hangs_its_reader_is_never_opened_here(ds, monkeypatch) -> None:
+    rewrite(ds.records_path, lambda t: t)
+
+    def never(self: probe.Prober, path: Path) -> probe.Probed:
+        return probe.Probed(path, "crashed", "reading it ends the process (SIGSEGV)", "Restore it.")
+
+    def refuse(path: Path):
+        raise AssertionError(path)
+
+    monkeypatch.setattr(probe.Prober, "probe", never)
+    monkeypatch.setattr(view, "open_parquet", refuse)
+    report = report_of(ds)
+    assert report.rows == 0
+    assert {f.place for f in report.errors} == {"records.parquet"}
+    assert {"SIGSEGV" in f.message for f in report.errors} == {True, False}
+
+
+def test_VAL_files_with_a_known_digest_need_no_child(ds, monkeypatch) -> None:
+    ds.write_overlay_part("m", [{"id": IDS[0], "n": 1.0}])
+
+    def refuse(self: probe.Prober, path: Path):
+        raise AssertionError(path)
+
+    monkeypatch.setattr(probe.Prober, "probe", refuse)
     assert ds.validate(strict=True).errors == []

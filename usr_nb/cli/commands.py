@@ -28,6 +28,7 @@ class Entry:
 LOOK: Final = "Look"
 BUILD: Final = "Build"
 CURATE: Final = "Curate"
+SYNC: Final = "Sync"
 SERVE: Final = "Explore"
 
 TABLE: Final[tuple[Entry, ...]] = (
@@ -41,6 +42,7 @@ TABLE: Final[tuple[Entry, ...]] = (
     Entry("cols", LOOK, "records_cmds", "List the columns of a dataset or file."),
     Entry("cell", LOOK, "records_cmds", "Print one cell of a dataset or file."),
     Entry("validate", LOOK, "inspect_cmds", "Check a dataset against every rule."),
+    Entry("doctor", LOOK, "doctor_cmds", "Find and mend what crashes left behind."),
     Entry("events", LOOK, "events_cmds", "Follow what happened to a dataset."),
     Entry("init", BUILD, "write_cmds", "Create an empty dataset."),
     Entry("import", BUILD, "write_cmds", "Add sequences from a file."),
@@ -57,6 +59,11 @@ TABLE: Final[tuple[Entry, ...]] = (
     Entry("densegen", CURATE, "tools_cmds", "Mend datasets of DenseGen."),
     Entry("legacy", CURATE, "tools_cmds", "Bring old files into a dataset."),
     Entry("dev", CURATE, "tools_cmds", "Made-up data, for developers.", hidden=True),
+    Entry("diff", SYNC, "sync_cmds", "Compare a dataset or file with a remote's."),
+    Entry("status", SYNC, "sync_cmds", "Another name for diff."),
+    Entry("pull", SYNC, "sync_cmds", "Bring a remote's work here."),
+    Entry("push", SYNC, "sync_cmds", "Take this side's work to a remote."),
+    Entry("remotes", SYNC, "remotes_cmds", "Name and check the machines to sync with."),
     Entry("demo", SERVE, "demo_cmds", "Build the demo root and explore it."),
     Entry("open", SERVE, "demo_cmds", "Explore one's own datasets in the browser."),
 )

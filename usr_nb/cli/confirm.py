@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from usr_nb.cli import say
+from usr_nb.cli import say, words
+from usr_nb.dataset.dedupe import DedupeResult
 from usr_nb.dataset.registration import init_root
 from usr_nb.errors import ValidationError
 from usr_nb.storage.layout import REGISTRY_FILE
@@ -53,7 +54,7 @@ def materialize(
         )
 
 
-def removal(what: str, *, yes: bool) -> None:
+def dedupe(plan: DedupeResult, *, yes: bool) -> None:
     """Ask before rows go; where nobody can be asked it is done: a snapshot is taken first.
 
     Raises
@@ -62,5 +63,5 @@ def removal(what: str, *, yes: bool) -> None:
         The answer was no.
     """
     if not yes and say.interactive():
-        say.note(f"This {what}.")
+        say.note(f"This {words.deduped(plan)}.")
         say.confirm("Go on?")

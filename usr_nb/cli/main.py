@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from usr_nb._version import __version__
-from usr_nb.cli import say
+from usr_nb.cli import lazy, say
 from usr_nb.cli.commands import ClosedPipe, LazyGroup
 from usr_nb.cli.quick import quicken
-from usr_nb.errors import SequencesError
+from usr_nb.errors import SequencesError, did_you_mean
 
 EPILOG = """Exit codes: 0 done; 1 dataset not found; 2 usage or any error; 3 exists already;
 4 path or record not found; 130 aborted.
@@ -67,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     usr ...
     True
     """
+    if argv is None:
+        lazy.own_process()
     with say.warnings_as_notes():
         try:
             code = _run(argv)
@@ -119,6 +122,10 @@ def _usage(error: typer.TyperException) -> int:
     close = getattr(error, "possibilities", None)
     if close:
         message, guess = error.message, f"{' or '.join(sorted(close))}?"
+    choice = re.search(r"'([^']*)' is not one of (.+?)\.?$", " ".join(message.split()))
+    if choice and not guess:
+        meant = did_you_mean(choice[1], re.findall(r"'([^']+)'", choice[2]))
+        guess = meant.removeprefix("Did you mean ") if meant else ""
     see = f"See `{ctx.command_path} --help`." if ctx is not None else "See `usr --help`."
     text = " ".join(message.split()).replace("Value error, ", "").rstrip(".")
     say.error(text, f"Did you mean {guess} {see}" if guess else see)

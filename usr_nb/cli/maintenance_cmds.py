@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
@@ -83,14 +84,12 @@ def dedupe(
     """
     ds = target.dataset(dataset, root)
     say.place(ds)
-    plan = ds.dedupe(key, keep, dry_run=True)
-    if not dry_run and plan.rows_dropped:
-        confirm.removal(words.deduped(plan), yes=yes)
-        with say.working("deduplicating"), ds.maintenance(reason="usr maintenance dedupe"):
-            plan = ds.dedupe(key, keep)
-    for example in plan.examples:
+    ask = partial(confirm.dedupe, yes=yes)
+    with say.working("deduplicating"), ds.maintenance(reason="usr maintenance dedupe"):
+        done = ds.dedupe(key, keep, dry_run, approve=ask)
+    for example in done.examples:
         say.note(f"  {views.dict_text(example)}")
-    say.result(words.deduped(plan))
+    say.result(words.deduped(done))
 
 
 @maintenance.command()

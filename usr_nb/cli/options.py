@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
 from usr_nb.errors import PathNotFound, ValidationError
+from usr_nb.storage import roots
+from usr_nb.storage.layout import user_path
+
+_LARGEST_IDS: Final = 64 << 20
 
 Format = Literal["auto", "rich", "plain", "json", "csv"]
 TreeFormat = Literal["auto", "rich", "plain", "json"]
@@ -18,6 +22,14 @@ def _nearest_root(ctx: typer.Context, value: Path | None) -> Path | None:
     """Return ``--root`` of the command, else the one given before it."""
     above: Any = ctx.find_root().params.get("root")
     return value or above
+
+
+def _datasets_like(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the ids, and the last parts that are unique, that begin like this (completion)."""
+    names = roots.dataset_names(roots.find_root(ctx.params.get("root")))
+    found = [n for n in names if n.startswith(incomplete)]
+    last = [n.rpartition("/")[2] for n in names]
+    return found or [n for n in last if n.startswith(incomplete) and last.count(n) == 1]
 
 
 Root = Annotated[
@@ -35,6 +47,7 @@ Target = Annotated[
         metavar="DATASET",
         help="Id, unique last part, or path. Default: the dataset around the working folder.",
         show_default=False,
+        autocompletion=_datasets_like,
     ),
 ]
 Source = Annotated[
@@ -43,6 +56,7 @@ Source = Annotated[
         metavar="DATASET|PATH",
         help="A dataset, a file, or a folder with Parquet files. Default: the dataset here.",
         show_default=False,
+        autocompletion=_datasets_like,
     ),
 ]
 New = Annotated[str, typer.Argument(metavar="DATASET", help="The new id: namespace/name.")]
@@ -115,14 +129,20 @@ def ids_of(ids: Sequence[str] | None, id_file: Path | None) -> list[str]:
     """
     found = split_all(ids) or []
     if id_file is not None:
+        path = user_path(id_file)
         try:
-            lines = id_file.expanduser().read_text("utf-8-sig").splitlines()
+            if path.exists() and not path.is_file():
+                raise PathNotFound(f"{id_file} cannot be read: not a file", hint="Check the path.")
+            if path.stat().st_size > _LARGEST_IDS:
+                raise ValidationError(
+                    f"{id_file} is larger than {_LARGEST_IDS >> 20} MiB", hint="One id per line."
+                )
+            lines = path.read_text("utf-8-sig").splitlines()
         except UnicodeDecodeError:
             raise ValidationError(f"{id_file} is no text file", hint="One id per line.") from None
-        except OSError as error:
-            raise PathNotFound(
-                f"{id_file} cannot be read: {error.strerror}", hint="Check the path."
-            ) from None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise PathNotFound(f"{id_file} cannot be read: {why}", hint="Check the path.") from None
         found += [text for line in lines if (text := line.partition("#")[0].strip())]
     if not found:
         raise ValidationError("No id was given", hint="Name records with --id or --id-file.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -21,7 +21,8 @@ ID_LETTERS: Final = 8
 _WIDEST: Final = 48
 _NARROW: Final = 14
 _GAP: Final = 2
-_HEAD: Final = 24
+_HEAD: Final = 16
+_HEAD_LINES: Final = 3
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,14 @@ def console() -> Console:
     return Console(file=sys.stdout, highlight=False, color_system=system, width=width)
 
 
-def spinner(what: str) -> AbstractContextManager[Any]:
-    """Show on standard error that something goes on."""
-    return Console(file=sys.stderr).status(f"{what} ...")
-
-
-def fit(natural: Sequence[int], width: int, spare: Sequence[int], *, keep_all: bool = False) -> Fit:
+def fit(
+    natural: Sequence[int],
+    width: int,
+    spare: Sequence[int],
+    *,
+    whole: Sequence[int] = (),
+    keep_all: bool = False,
+) -> Fit:
     """Choose columns and widths for a terminal.
 
     Wide columns are narrowed first; then columns are left out, those in `spare` before others,
@@ -61,6 +64,8 @@ def fit(natural: Sequence[int], width: int, spare: Sequence[int], *, keep_all: b
         Characters in a line.
     spare : sequence of int
         Columns that can be missed most easily, in that order.
+    whole : sequence of int
+        Columns that are not narrowed as long as there is one to spare.
     keep_all : bool
         Narrow to almost nothing before leaving one out.
 
@@ -70,7 +75,8 @@ def fit(natural: Sequence[int], width: int, spare: Sequence[int], *, keep_all: b
     Fit(columns=[0, 1, 2], widths=[8, 18, 10], left_out=[])
     """
     widths = [min(n, max(_WIDEST, width // 2)) for n in natural]
-    floor = 6 if keep_all else _NARROW
+    least = 6 if keep_all else _NARROW
+    floor = [max(least, w) if i in whole else least for i, w in enumerate(widths)]
     kept = list(range(len(widths)))
     gone: list[int] = []
     order = [*spare, *(i for i in reversed(kept) if i not in spare and i > 0)]
@@ -81,12 +87,15 @@ def fit(natural: Sequence[int], width: int, spare: Sequence[int], *, keep_all: b
     while True:
         while room() < 0:
             # The first column says which row it is: it is narrowed last.
-            widest = max(kept, key=lambda i: (widths[i] > floor and i > 0, widths[i]))
-            if widths[widest] <= floor:
+            widest = max(kept, key=lambda i: (widths[i] > floor[i] and i > 0, widths[i] - floor[i]))
+            if widths[widest] <= floor[widest]:
                 break
             widths[widest] -= 1
         if room() >= 0 or not order:
             break
+        if order[0] not in spare and max(floor) > least:
+            floor = [least] * len(widths)
+            continue
         gone.append(order.pop(0))
         kept.remove(gone[-1])
         for i in kept:
@@ -110,10 +119,14 @@ def show(sheet: Sheet) -> None:
         for i, n in enumerate(names)
     ]
     spare = [names.index(n) for n in sheet.drop_first or () if n in names]
-    chosen = fit(natural, out.width, spare, keep_all=sheet.drop_first is None)
+    whole = [names.index(n) for n in sheet.whole if n in names]
+    chosen = fit(natural, out.width, spare, whole=whole, keep_all=sheet.drop_first is None)
     right = [_numeric(sheet.rows, i) for i in chosen.columns]
-    heads = _line([names[i] for i in chosen.columns], chosen.widths, right)
-    out.print(Text(heads, style="bold"), no_wrap=True, crop=False)
+    heads = [head_lines(names[i], w) for i, w in zip(chosen.columns, chosen.widths, strict=True)]
+    tall = max(map(len, heads))
+    for words in zip(*([""] * (tall - len(h)) + h for h in heads), strict=True):
+        line = _line(words, chosen.widths, right)
+        out.print(Text(line, style="bold"), no_wrap=True, crop=False)
     across = sum(chosen.widths) + _GAP * (len(chosen.widths) - 1)
     out.print(Text("─" * across, style="dim"), no_wrap=True, crop=False)
     for row in cells:
@@ -122,13 +135,37 @@ def show(sheet: Sheet) -> None:
     notices(sheet, names, natural, chosen)
 
 
+def head_lines(name: str, width: int) -> list[str]:
+    """Return the name of a column on lines of some width, broken after underscores if it can be.
+
+    Examples
+    --------
+    >>> head_lines("sim_assay__log2_rna_dna_r1", 13)
+    ['sim_assay__', 'log2_rna_dna_', 'r1']
+    """
+    lines: list[str] = []
+    rest = name
+    while len(rest) > width and len(lines) < _HEAD_LINES - 1:
+        # The namespace on a line of its own, if that is where it ends.
+        at = rest.find("__", 0, width - 1) + 2 if not lines else 1
+        at = at if at > 1 else rest.rfind("_", 0, width) + 1
+        at = at if at > 1 else width
+        lines.append(rest[:at])
+        rest = rest[at:]
+    return [*lines, rest]
+
+
 def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    """Return one line of a table; what is too long ends in an ellipsis."""
-    out = []
+    """Return one line of a table; an ellipsis stands for what is too long.
+
+    In the first column it stands in the middle: names differ at their ends.
+    """
+    out: list[str] = []
     for text, width, to_right in zip(cells, widths, right, strict=True):
         room = width - cell_len(text)
         if room < 0:
-            out.append(set_cell_size(text, width - 1) + "…")
+            tail = text[-(width // 3) :] if not out and text.isascii() else ""
+            out.append(set_cell_size(text, width - 1 - len(tail)) + "…" + tail)
         else:
             out.append(" " * room + text if to_right else text + " " * room)
     return (" " * _GAP).join(out).rstrip()
@@ -157,12 +194,17 @@ def _numeric(rows: Sequence[Sequence[Any]], i: int) -> bool:
 
 
 def _tall(out: Console, sheet: Sheet) -> None:
-    width = max(map(len, sheet.columns), default=0)
+    indent = max(map(len, sheet.columns), default=0) + _GAP
+    room = max(_WIDEST, out.width) - indent
     for n, row in enumerate(sheet.rows):
         if n:
             out.print()
         for name, value in zip(sheet.columns, row, strict=True):
-            line = Text(f"{name.ljust(width)}  ", style="bold")
-            out.print(line.append(Text(render.cell(value), style="not bold")), soft_wrap=True)
+            # Words without a space, as sequences are, stay whole: they can be copied.
+            text = textwrap.wrap(render.cell(value), room, break_long_words=False,
+                                 break_on_hyphens=False)  # fmt: skip
+            line = Text(name.ljust(indent), style="bold")
+            line.append(f"\n{' ' * indent}".join(text), style="not bold")
+            out.print(line, soft_wrap=True)
     if any(isinstance(v, list) and len(v) > 3 for row in sheet.rows for v in row):
         say.note("Long vectors are shortened; --format json has them whole.")

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from usr_nb.cli import options, render, say, sheets, target
+from usr_nb.cli import options, render, say, sheets, target, words
 from usr_nb.cli.apps import built, new_app
 from usr_nb.dataset import files_view
-from usr_nb.dataset.reading import iupac_hint
 from usr_nb.dataset.values import plain
 
 app = new_app()
@@ -32,8 +31,7 @@ def head(
     if isinstance(source, Path):
         table = files_view.preview(source, n=n, columns=names)
     else:
-        batches = source.scan(names, include_deleted=include_deleted, batch_size=max(n, 1))
-        table = files_view.first_rows(batches, n)
+        table = source.head_table(n, names, include_deleted=include_deleted)
     sheets.show(sheets.of_arrow(table, asked=names is not None), fmt)
 
 
@@ -54,8 +52,8 @@ def get(
     """
     wanted = options.ids_of(ids, id_file)
     ds = target.dataset(dataset, root)
-    frame = ds.get(wanted, options.split(columns), include_deleted)
-    sheets.show(sheets.of_frame(frame, tall=True), fmt)
+    table = ds.get_table(wanted, options.split(columns), include_deleted=include_deleted)
+    sheets.show(sheets.of_arrow(table, tall=True), fmt)
 
 
 @app.command()
@@ -79,19 +77,11 @@ def grep(
 ) -> None:
     """Find sequences by pattern or IUPAC motif."""
     ds, names = target.dataset(dataset, root), options.split(columns)
-    frame = ds.grep(pattern, limit, include_deleted=include_deleted, iupac=iupac,
-                    both_strands=both_strands, columns=names)  # fmt: skip
-    sheets.show(sheets.of_frame(frame, asked=names is not None), fmt)
-    say.note(_counted(len(frame), limit, None if iupac or both_strands else pattern))
-
-
-def _counted(found: int, limit: int, pattern: str | None) -> str:
-    """Return what to say below the hits."""
-    if found == 0:
-        hint = iupac_hint(pattern) if pattern is not None else None
-        return "No sequence matches." + (f"\nHint: {hint}" if hint else "")
-    shown = f"{found:,} {'match' if found == 1 else 'matches'}"
-    return f"The first {shown}; there may be more (--limit)." if found == limit else f"{shown}."
+    with say.working("searching"):
+        hits = ds.grep_table(pattern, limit, include_deleted=include_deleted, iupac=iupac,
+                             both_strands=both_strands, columns=names)  # fmt: skip
+    sheets.show(sheets.of_arrow(hits.table, asked=names is not None), fmt)
+    say.note(words.found(hits, None if iupac or both_strands else pattern))
 
 
 @app.command()

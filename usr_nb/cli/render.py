@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,13 +24,15 @@ class Sheet:
     """A table to show: names of columns, rows of values; `tall` shows one value per line.
 
     ``drop_first`` names columns that may be left out first where a terminal is narrow; None
-    means that all columns were asked for by name. ``see`` says how to get at those.
+    means that all columns were asked for by name. Columns in ``whole`` are not cut as long as
+    another can be left out. ``see`` says how to get at those.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
     tall: bool = False
     drop_first: Sequence[str] | None = field(default=())
+    whole: Sequence[str] = ()
     see: str = "--format json shows them"
 
 
@@ -131,9 +134,17 @@ def cell(value: Any, *, shorten: bool = True) -> str:
 
     Examples
     --------
-    >>> cell(None), cell(""), cell(True), cell(0.1 + 0.2), cell([0.5] * 512)
-    ('–', '""', 'true', '0.3', 'vec[512] [0.5, 0.5, 0.5, ..]')
+    >>> cell(None), cell(""), cell(True), cell(20_000), cell([0.5] * 512)
+    ('–', '""', 'true', '20,000', 'vec[512] [0.5, 0.5, 0.5, ..]')
     """
+    if isinstance(value, list | tuple):
+        return _vector(list(value))
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k}: {cell(v)}" for k, v in value.items()) + "}"
+    return _single(value, shorten=shorten)
+
+
+def _single(value: Any, *, shorten: bool) -> str:
     if value is None:
         return NULL
     if isinstance(value, bool):
@@ -141,14 +152,26 @@ def cell(value: Any, *, shorten: bool = True) -> str:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, float):
-        return f"{value:.6g}" if shorten else repr(value)
-    if isinstance(value, datetime):
-        return stamp(value)
-    if isinstance(value, list | tuple):
-        return _vector(list(value))
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{k}: {cell(v)}" for k, v in value.items()) + "}"
-    return str(value)
+        return number(value) if shorten else repr(value).replace("nan", "NaN")
+    if isinstance(value, int) and shorten:
+        return f"{value:,}"
+    return stamp(value) if isinstance(value, datetime) else str(value)
+
+
+def number(value: float) -> str:
+    """Return a number with four significant digits; an exponent only outside 1e-3 to 1e6.
+
+    Examples
+    --------
+    >>> [number(v) for v in (0.1 + 0.2, 43.0, 12345.678, 1e6, 1e7, 0.00012, math.nan)]
+    ['0.3', '43', '12,346', '1,000,000', '1e+07', '0.00012', 'NaN']
+    """
+    size = abs(value)
+    if math.isnan(value):
+        return "NaN"
+    if 1e4 <= size <= 1e6:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
 
 
 def whole(value: Any) -> str:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from usr_nb.cli import lazy
 from usr_nb.errors import SequencesError, UserAbort
+
+#: Bars that are there now; a question takes them off the terminal.
+_bars: Final[list[Any]] = []
 
 
 class Named(Protocol):
@@ -36,8 +41,19 @@ def result(text: str) -> None:
 def note(text: str) -> None:
     """Print something beside the result."""
     sys.stdout.flush()
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{_fitted(text) if sys.stderr.isatty() else text}\n")
     sys.stderr.flush()
+
+
+def _fitted(text: str) -> str:
+    """Return text broken between words where the terminal would break within them."""
+    width = shutil.get_terminal_size().columns
+    return "\n".join(
+        line if len(line) <= width else "\n".join(
+            textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+        )
+        for line in text.split("\n")
+    )  # fmt: skip
 
 
 def place(ds: Named) -> None:
@@ -99,6 +115,8 @@ def ask(question: str) -> str:
     UserAbort
         The input ended.
     """
+    for bar in _bars:
+        bar.hold()
     sys.stdout.flush()
     sys.stderr.write(f"{question}: ")
     sys.stderr.flush()
@@ -130,12 +148,16 @@ def choose(title: str, options: list[str]) -> int:
 
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show on a terminal that something goes on; in a pipe show nothing."""
+    """Show on a terminal how far long work has come; in a pipe show nothing."""
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield
         return
-    with lazy.load("pretty", "spinner")(what):
-        yield
+    with lazy.load("bar", "Bar")(what) as bar:
+        _bars.append(bar)
+        try:
+            yield
+        finally:
+            _bars.pop()
 
 
 def count(n: int, noun: str) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from usr_nb.errors import SequencesError, ValidationError
-from usr_nb.storage.layout import user_path
+from usr_nb.storage.layout import real_path
 from usr_nb.storage.roots import is_path_like, resolve
 from usr_nb.tools.places import notebook_file
 
@@ -112,7 +112,7 @@ def _target(root: Path, dataset: str | None) -> str | None:
     if not dataset:
         return None
     if is_path_like(dataset) or Path(dataset).is_file():
-        return str(user_path(dataset).resolve())
+        return str(real_path(dataset))
     return resolve(root, dataset).name
 
 

@@ -1,11 +1,10 @@
-"""From what the library returns (Arrow tables, pandas frames, dicts) to rows that can be shown."""
+"""From what the library returns (Arrow tables, dicts) to rows that can be shown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 
 from usr_nb.cli import render
@@ -24,27 +23,6 @@ def of_arrow(table: pa.Table, *, asked: bool = False, tall: bool = False) -> She
     return Sheet(
         table.column_names, rows, tall=tall, drop_first=None if asked else DROP_FIRST, see=PICK
     )
-
-
-def of_frame(frame: Any, *, asked: bool = False, tall: bool = False) -> Sheet:
-    """Return a pandas frame as a sheet; NaN, NA and NaT are null."""
-    names = list(frame.columns)
-    columns = [[_native(v) for v in frame[n].tolist()] for n in names]
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    return Sheet(names, rows, tall=tall, drop_first=None if asked else DROP_FIRST, see=PICK)
-
-
-def _native(value: Any) -> Any:
-    """Return a pandas value as a plain one; a missing one is None."""
-    if isinstance(value, np.ndarray | list):
-        return [_native(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if type(value).__name__ in ("NAType", "NaTType") or (
-        isinstance(value, float) and value != value  # noqa: PLR0124 - NaN alone differs from itself
-    ):
-        return None
-    return value
 
 
 def of_dicts(items: Sequence[Mapping[str, Any]], names: Sequence[str], *, tall: bool = False,

@@ -84,6 +84,15 @@ def to_explore(target: str | None, root: Path | None) -> tuple[Path, str | None]
     return found.root, found.name
 
 
+def to_examine(target: str | None, root: Path | None) -> Dataset | Path:
+    """Return the dataset that is meant, or around the working folder; else the root itself."""
+    if target is not None:
+        return dataset(target, root)
+    base = roots.find_root(root)
+    inside = roots.containing_dataset(Path.cwd(), base)
+    return base if inside is None else Dataset(inside)
+
+
 def new_dataset(name: str, root: Path | None) -> Dataset:
     """Return the place for a dataset to be created; the id is taken literally (LAY-4)."""
     return Dataset(roots.new_place(roots.find_root(root), name))

@@ -64,8 +64,9 @@ def repair(
     say.place(ds)
     drops = repair_asks.drops(missing_used_tfbs=drop_missing_used_tfbs, single_tf=drop_single_tf,
                               id_seq_only=drop_id_seq_only, ask=not (yes or dry_run))  # fmt: skip
-    report = repair_dataset(ds, min_tfbs_len=min_tfbs_len, dedupe=dedupe, dry_run=dry_run,
-                            choose=repair_asks.keep_which, **drops)  # fmt: skip
+    with say.working("repairing"):
+        report = repair_dataset(ds, min_tfbs_len=min_tfbs_len, dedupe=dedupe, dry_run=dry_run,
+                                choose=repair_asks.keep_which, **drops)  # fmt: skip
     found = asdict(report)
     render.emit(fmt, plain(found), views.facts(found))
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import pyarrow as pa
 
-from usr_nb.cli import render
+from usr_nb.cli import render, say
 from usr_nb.cli.render import Sheet
 from usr_nb.contract.names import namespace_of
 from usr_nb.contract.types import type_text
+from usr_nb.dataset.doctor.report import Checkup, Finding
 
 _STATS: Final = (
     "column", "namespace", "type", "rows", "non_null", "null_pct", "example", "min", "mean", "max",
@@ -35,7 +37,7 @@ def info_sheet(found: Mapping[str, Any]) -> Sheet:
         parts = f"{o['parts']} part{'' if o['parts'] == 1 else 's'}"
         facts[f"overlay {o['namespace']}"] = (
             f"{parts} by {o['key']}, {o['rows']:,} rows, {render.size_text(o['size_bytes'])}: "
-            f"{', '.join(o['columns'])}"
+            f"{', '.join(c.removeprefix(o['namespace'] + '__') for c in o['columns'])}"
         )
     return Sheet(list(facts), [list(facts.values())], tall=True)
 
@@ -101,18 +103,29 @@ def describe_sheet(found: Sequence[Mapping[str, Any]], *, short: bool) -> Sheet:
         [d["column"], d["type"], f"{d['null_pct']:.3g} %", _range(d), d["example"]] for d in found
     ]
     names = ["column", "type", "nulls", "values", "example"]
-    return Sheet(names, rows, drop_first=("example",))
+    return Sheet(names, rows, drop_first=("example",), whole=("nulls", "values"))
 
 
 def _range(d: Mapping[str, Any]) -> str | None:
     if d.get("distinct") is not None:
         return f"{'' if d['distinct_exact'] else '~'}{d['distinct']:,} distinct"
     if d.get("len_min") is not None:
-        return f"length {render.cell(d['len_min'])} to {render.cell(d['len_max'])}"
+        return f"length {_span(d['len_min'], d['len_max'])}"
     if d.get("min") is not None:
-        mean = f", mean {render.cell(d['mean'])}" if d.get("mean") is not None else ""
-        return f"{render.cell(d['min'])} to {render.cell(d['max'])}{mean}"
+        many = d.get("mean") is not None and d["min"] != d["max"]
+        mean = f", mean {render.cell(d['mean'])}" if many else ""
+        return f"{_span(d['min'], d['max'])}{mean}"
     return f"{100 * d['mean']:.4g} % true" if d.get("mean") is not None else None
+
+
+def _span(low: Any, high: Any) -> str:
+    """Return the two ends of a range, and no more than one where they look the same."""
+    first, last = render.cell(low), render.cell(high)
+    if first == last:
+        return first
+    day, _, time = last.partition("T")
+    same_day = isinstance(high, datetime) and first.startswith(day)
+    return f"{first} to {time if same_day else last}"
 
 
 def findings_sheet(findings: Sequence[Mapping[str, Any]]) -> Sheet:
@@ -131,6 +144,42 @@ def verdict(found: Mapping[str, Any]) -> str:
         f"{found[k]} {k[:-1] if found[k] == 1 else k}" for k in ("errors", "warnings", "notes")
     )
     return f"{found['dataset']}: {found['rows']:,} rows checked: {counts}"
+
+
+def checkup_sheet(found: Checkup) -> Sheet:
+    """Return the findings of all reports of an examination, each with all it says."""
+    names = ["dataset", "severity", "kind", "path", "message", "hint", "repair"]
+    rows = [
+        [d.dataset, f.severity, f.kind, f.path, f.message, f.hint or None, _repair(f)]
+        for d in found.all()
+        for f in d.findings
+    ]
+    return Sheet(names, rows, tall=True)
+
+
+def _looked(what: str, n: int) -> str:
+    """Return how much was looked at, as in ``12 files``."""
+    if what == "parsed":
+        return f"{n:,} of them in a process of its own"
+    if what == "tests":
+        return f"{n} tests of the file system"
+    return say.count(n, "log line" if what == "lines" else what.removesuffix("s"))
+
+
+def _repair(found: Finding) -> str | None:
+    return "done" if found.repaired else "usr doctor --repair" if found.repairable else None
+
+
+def checkup_lines(found: Checkup) -> list[str]:
+    """Return one line per report: what was looked at, and what was found."""
+    lines = []
+    for d in found.all():
+        looked = ", ".join(_looked(what, n) for what, n in d.checked.items() if n) or "nothing"
+        counts = [(len(d.errors), "error"), (len(d.warnings), "warning"), (len(d.notes), "note")]
+        words = [say.count(n, noun) for n, noun in counts]
+        words += [f"{len(d.repaired)} repaired"] if d.repaired else []
+        lines.append(f"{d.dataset}: checked {looked}: {', '.join(words)}")
+    return lines
 
 
 def namespace_item(name: str, entry: Any) -> dict[str, Any]:

@@ -5,9 +5,24 @@ from __future__ import annotations
 from usr_nb.cli.say import count
 from usr_nb.dataset.compaction import CompactResult
 from usr_nb.dataset.dedupe import DedupeResult
+from usr_nb.dataset.export import ExportResult
 from usr_nb.dataset.ingest import AddSequencesResult
 from usr_nb.dataset.maintenance import MaterializeResult
 from usr_nb.dataset.merging import MergeResult
+from usr_nb.dataset.overlays import Written
+from usr_nb.dataset.reading import Hits, iupac_hint
+
+
+def found(hits: Hits, pattern: str | None) -> str:
+    """Return how many records match; `pattern` is one that may be meant as a motif."""
+    counted = f"{hits.matches:,} of {count(hits.searched, 'record')}"
+    if hits.matches == 0:
+        hint = iupac_hint(pattern) if pattern is not None else None
+        return f"{counted} match." + (f"\nHint: {hint}" if hint else "")
+    verb = "matches" if hits.matches == 1 else "match"
+    shown = hits.table.num_rows
+    cut = f"; the first {shown:,} are shown (--limit)" if shown < hits.matches else ""
+    return f"{counted} {verb}{cut}."
 
 
 def imported(done: AddSequencesResult) -> str:
@@ -15,6 +30,24 @@ def imported(done: AddSequencesResult) -> str:
     total = done.added + done.skipped
     skipped = f"; {done.skipped:,} skipped: their ids are there already" if done.skipped else ""
     return f"imported {done.added:,} of {count(total, 'row')}{skipped}"
+
+
+def attached(done: Written, namespace: str) -> str:
+    """Return what an attach did."""
+    if done.incoming == 0:
+        return f"nothing to attach to {namespace}: the input has no rows"
+    words = [f"attached {done.matched:,} of {count(done.incoming, 'row')} to {namespace}"]
+    words += [f"{done.missing:,} skipped: not in the dataset"] if done.missing else []
+    words += [f"{done.overwritten:,} overwritten"] if done.overwritten else []
+    words += [f"{done.unset:,} unset"] if done.unset else []
+    return "; ".join(words)
+
+
+def exported(done: ExportResult) -> str:
+    """Return what an export wrote, and what it left out."""
+    total = count(done.rows + done.hidden, "record")
+    hidden = f" ({done.hidden:,} deleted left out)" if done.hidden else ""
+    return f"exported {done.rows:,} of {total} to {done.path}{hidden}"
 
 
 def materialized(done: MaterializeResult, name: str) -> str:

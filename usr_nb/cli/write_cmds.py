@@ -92,7 +92,8 @@ def import_(
     shared: Any = {"fmt": from_, "default_bio_type": bio_type, "default_alphabet": letters,
                    "on_conflict": on_conflict, "strip_stop": strip_stop}  # fmt: skip
     if dry_run:
-        report = asdict(ds.import_report(path, **shared))
+        with say.working("reading"):
+            report = asdict(ds.import_report(path, **shared))
         return render.emit(fmt, report, views.facts(report))
     say.place(ds)
     with say.working("importing"):
@@ -144,12 +145,12 @@ def attach(
     ds = target.dataset(dataset, root)
     say.place(ds)
     with say.working("attaching"):
-        n = ds.attach(
+        done = ds.attach_file(
             path, namespace, key=key, key_col=key_col, columns=options.split(columns),
             allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
             backend=backend, note=note, match=match, aggregate=aggregate,
         )  # fmt: skip
-    say.result(f"attached {say.count(n, 'row')} to {namespace}")
+    say.result(words.attached(done, namespace))
 
 
 @app.command()
@@ -200,6 +201,10 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="The file; it is replaced if it exists.")],
     columns: options.Columns = None,
     include_deleted: options.Deleted = False,
+    safe_csv: Annotated[
+        bool,
+        typer.Option("--safe-csv", help="Put an apostrophe before formulas."),
+    ] = False,
     root: options.Root = None,
 ) -> None:
     """Write records to a file of another format.
@@ -208,9 +213,9 @@ def export(
     """
     ds = target.dataset(dataset, root)
     with say.working("exporting"):
-        done = ds.export(fmt, out, options.split(columns), include_deleted)
+        done = ds.export(fmt, out, options.split(columns), include_deleted, safe_csv=safe_csv)
     say.note(f"of these, {done.masked:,} masked and {done.failed:,} with qc_status fail")
-    say.result(f"exported {say.count(done.rows, 'row')} to {done.path}")
+    say.result(words.exported(done))
 
 
 @app.command()
@@ -228,7 +233,9 @@ def snapshot(
     """
     ds = target.dataset(dataset, root)
     say.place(ds)
-    say.result(str(ds.snapshot(name)))
+    with say.working("copying"):
+        path = ds.snapshot(name)
+    say.result(str(path))
 
 
 COMMANDS = built(app)

@@ -18,6 +18,7 @@ TOMBSTONE_NS = "usr"
 STATE_NS = "usr_state"
 CANONICAL_ARCHIVE = "datasets/_archive/<namespace>/<dataset>"
 MAX_NAME = 200
+MAX_PATH = 2000
 
 
 def check_dataset_id(name: str) -> str:
@@ -167,8 +168,23 @@ def check_snapshot_name(name: str) -> str:
 
 
 def check_relative(path: str) -> PurePosixPath:
-    """Return a path that stays inside its folder, or raise (absolute, ``..``, empty)."""
+    """Return a path that stays inside its folder, or raise (absolute, ``..``, empty, too long)."""
     rel = PurePosixPath(path)
+    if len(path) > MAX_PATH or any(len(part.encode(errors="replace")) > 255 for part in rel.parts):
+        raise ValidationError(f"Path {path[:80]!r}... is longer than a file system allows")
     if rel.is_absolute() or not rel.parts or ".." in rel.parts or "\0" in path:
         raise ValidationError(f"Path {path[:80]!r} leaves its folder")
     return rel
+
+
+def storable(text: str) -> str:
+    r"""Return free text as UTF-8 can hold it: halves of surrogate pairs as escapes.
+
+    Such halves stand for bytes of file names and arguments that are no text.
+
+    Examples
+    --------
+    >>> storable("caf\udce9.csv")
+    'caf\\udce9.csv'
+    """
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")

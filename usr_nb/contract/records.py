@@ -8,6 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from usr_nb.contract.essentials import TIMESTAMP
+from usr_nb.contract.names import storable
 from usr_nb.errors import ValidationError, did_you_mean
 
 QC_STATUS: Final[tuple[str, ...]] = ("pass", "fail", "warn", "unknown")
@@ -64,8 +65,10 @@ def check_state(values: dict[str, Any]) -> dict[str, Any]:
         not isinstance(given["supersedes"], str) or not given["supersedes"]
     ):
         raise ValidationError("supersedes must be the id of a record")
+    if "supersedes" in given:
+        given["supersedes"] = storable(given["supersedes"])
     if "lineage" in given:
-        given["lineage"] = _lineage(given["lineage"])
+        given["lineage"] = [storable(x) for x in _lineage(given["lineage"])]
     return given
 
 

@@ -112,7 +112,7 @@ def _parse_nested(t: str, head: str, depth: int) -> pa.DataType:
         size = int(m.group(1))
         body = t[: m.start()].rstrip()
     if not body.endswith(">"):
-        raise SchemaError(f"Type {t[:60]!r}: '>' is missing")
+        raise SchemaError(f"Type {t[:60]!r}: '>' is missing", hint="Write it like list<float64>.")
     inner = body[len(head) : -1]
     if head != "struct<":
         item = parse_type(inner, _depth=depth)

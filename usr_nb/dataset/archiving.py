@@ -8,6 +8,7 @@ from typing import Final
 from usr_nb.contract.times import to_snapshot_stamp, utc_now
 from usr_nb.dataset.context import Context
 from usr_nb.storage import door, lock, slots
+from usr_nb.storage.inside import check_link
 from usr_nb.storage.layout import RECORDS
 
 ARCHIVE: Final = "_archive"
@@ -37,7 +38,7 @@ def archive_dataset(ctx: Context) -> Path:
         If another process is changing it.
     """
     with ctx.view():
-        pass
+        check_link(ctx.root / ARCHIVE, ctx.root)
     with lock.held(ctx.layout.dir, action="archive"):
         slots.settle(ctx.layout)
         target = _free_place(ctx.root / ARCHIVE, ctx.name)

@@ -72,6 +72,7 @@ def compact_overlay(ctx: Context, namespace: str, *, single_file: bool) -> Compa
             created_at=oldest,
             schema=folded.table.schema,
             batches=[folded.table],
+            total=folded.table.num_rows,
             single_file=single_file,
             unspoken=folded.unspoken,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ from usr_nb.contract.times import to_text, utc_now
 from usr_nb.errors import DatasetNotFound, SequencesError, StorageError
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import link_part, part_file_name, part_metadata
-from usr_nb.storage import door, eventlog, notes, registryfile, slots
+from usr_nb.storage import door, eventlog, inside, notes, registryfile, slots
 from usr_nb.storage.layout import RECORDS, Layout, frozen_registry, overlay_file, overlay_folder
 from usr_nb.storage.parquet import (
     file_metadata,
@@ -49,7 +49,7 @@ class Context:
     maintenance: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        self.layout = Layout(self.place.dir)
+        self.layout = Layout(self.place.dir, self.place.root)
 
     @property
     def root(self) -> Path:
@@ -61,8 +61,13 @@ class Context:
         """The dataset id."""
         return self.place.name
 
+    def check_links(self) -> None:
+        """Raise if a file or folder of the dataset is a link that leaves the root."""
+        inside.check_folder(self.layout.dir, self.root)
+
     def registry(self) -> Registry:
         """Return the root's registry, or raise with the command that makes one."""
+        self.check_links()
         return registryfile.load(self.root)
 
     def reading_registry(self) -> Registry:
@@ -74,10 +79,11 @@ class Context:
         return frozen[-1] if frozen else Registry()
 
     @contextlib.contextmanager
-    def view(self) -> Iterator[View]:
+    def view(self, *, avoid: Collection[str] = ()) -> Iterator[View]:
         """Open a consistent view; a missing dataset is named with what is there instead."""
+        self.check_links()
         try:
-            view = open_view(self.layout)
+            view = open_view(self.layout, avoid=avoid)
         except DatasetNotFound:
             raise not_found(self.root, self.name) from None
         with view:
@@ -184,8 +190,12 @@ class Change:
         batches: Iterable[pa.RecordBatch | pa.Table],
         single_file: bool = False,
         unspoken: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+        total: int | None = None,
     ) -> str:
-        """Stage one overlay file, a part by default; returns its path in the dataset."""
+        """Stage one overlay file, a part by default; returns its path in the dataset.
+
+        With `total`, the rows of `batches`, it reports how many are written.
+        """
         metadata = part_metadata(
             namespace=namespace,
             key=key,
@@ -197,7 +207,7 @@ class Change:
         part = f"{overlay_folder(namespace)}/{part_file_name(created_at)}"
         path = overlay_file(namespace) if single_file else part
         with self.stage.file(path) as sink:
-            write_batches(sink, with_metadata(schema, metadata), batches)
+            write_batches(sink, with_metadata(schema, metadata), batches, total=total)
         return path
 
     def record(

@@ -10,14 +10,15 @@ from usr_nb.dataset.context import Context
 from usr_nb.dataset.face_import import ImportingFace
 from usr_nb.dataset.face_maintain import MaintenanceFace
 from usr_nb.dataset.face_read import ReadingFace
+from usr_nb.dataset.face_sync import SyncFace
 from usr_nb.dataset.face_write import WritingFace
 from usr_nb.storage import roots
-from usr_nb.storage.layout import user_path
+from usr_nb.storage.layout import real_path, user_path
 
 PathLike = str | os.PathLike[str]
 
 
-class Dataset(ReadingFace, ImportingFace, WritingFace, MaintenanceFace):
+class Dataset(ReadingFace, ImportingFace, WritingFace, MaintenanceFace, SyncFace):
     """A dataset of sequences in plain files.
 
     Make one with :meth:`open`; nothing is read or written until a method is called.
@@ -70,7 +71,7 @@ class Dataset(ReadingFace, ImportingFace, WritingFace, MaintenanceFace):
         DatasetNotFound
             If a path holds no dataset, or a name fits several.
         """
-        base = user_path(root).resolve()
+        base = real_path(root)
         text = os.fspath(name_or_path)
         if isinstance(name_or_path, Path) or roots.is_path_like(text):
             folder = user_path(text)

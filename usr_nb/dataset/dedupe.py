@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
@@ -56,7 +57,14 @@ class DedupeResult:
     dry_run: bool = False
 
 
-def dedupe(ctx: Context, *, key: DedupeKey, keep: Keep, dry_run: bool) -> DedupeResult:
+def dedupe(
+    ctx: Context,
+    *,
+    key: DedupeKey,
+    keep: Keep,
+    dry_run: bool,
+    approve: Callable[[DedupeResult], object] | None = None,
+) -> DedupeResult:
     """Keep one row per key; see :meth:`Dataset.dedupe`."""
     for value, known, name in ((key, DEDUPE_KEYS, "key"), (keep, KEEPS, "keep")):
         if value not in known:
@@ -64,10 +72,15 @@ def dedupe(ctx: Context, *, key: DedupeKey, keep: Keep, dry_run: bool) -> Dedupe
                 f"{name} {str(value)[:40]!r} is not known",
                 hint=did_you_mean(str(value), known) or f"Use one of {', '.join(known)}.",
             )
-    if dry_run:
+    if dry_run or approve is not None:
         with ctx.view() as view:
             merged = Merged(view, ctx.registry(), include_deleted=True)
-            return _plan(merged, key, keep)[0]
+            plan = _plan(merged, key, keep)[0]
+        if dry_run or plan.rows_dropped == 0:
+            return replace(plan, dry_run=dry_run)
+        # Asked without the lock: whoever is asked may take an hour, and others go on meanwhile.
+        if approve is not None:
+            approve(plan)
 
     def build(c: Change) -> DedupeResult:
         merged = c.merged()

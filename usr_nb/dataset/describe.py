@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from usr_nb.contract.names import namespace_of
+from usr_nb.contract.progress import tracked
 from usr_nb.contract.types import type_text
 from usr_nb.dataset.context import Context
 from usr_nb.errors import ValidationError
@@ -30,8 +31,9 @@ def describe(
         raise ValidationError("sample must be at least 1")
     with ctx.merged(include_deleted=include_deleted) as merged:
         names = merged.check_columns(columns)
+        sample = min(sample, merged.base_rows)
         stats = [ColumnStats(n, merged.field(n).type, sample) for n in names]
-        for batch in merged.batches(names):
+        for batch in tracked(merged.batches(names), "reading", total=merged.base_rows):
             for i, s in enumerate(stats):
                 s.add(batch.column(i))
     return [s.result() for s in stats]

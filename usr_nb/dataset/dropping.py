@@ -65,7 +65,7 @@ def drop_rows(c: Change, merged: Merged, drop: Mask, *, why: str) -> Dropped:
     snapshot = snapshot_of_base(c, auto=True)
     schema = with_metadata(merged.base_schema, c.base_metadata())
     with c.stage.file(RECORDS) as sink:
-        write_batches(sink, schema, _kept(merged, drop))
+        write_batches(sink, schema, _kept(merged, drop), total=int((~drop).sum()))
     gone = _gone_ids(merged, drop)
     listed = None
     if len(gone):

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -13,13 +14,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from usr_nb.contract.progress import tracked
 from usr_nb.dataset.context import Context
 from usr_nb.dataset.fasta import fasta_bytes, naming
+from usr_nb.dataset.safecsv import harmless
 from usr_nb.dataset.values import json_text
-from usr_nb.errors import PathNotFound, ValidationError, did_you_mean
+from usr_nb.errors import ValidationError, did_you_mean
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage import door
 from usr_nb.storage.door import Sink
+from usr_nb.storage.inside import check_output
 from usr_nb.storage.layout import user_path
 from usr_nb.storage.parquet import with_metadata, write_batches
 
@@ -29,12 +33,16 @@ EXPORT_FORMATS: Final[tuple[str, ...]] = get_args(ExportFormat)
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was exported: rows in all, and how many of them are masked or failed QC (STA-3)."""
+    """What was exported: rows in all, and how many of them are masked or failed QC (STA-3).
+
+    ``hidden`` is how many tombstoned rows were left out.
+    """
 
     path: str
     rows: int
     masked: int
     failed: int
+    hidden: int = 0
 
 
 def export(
@@ -45,10 +53,11 @@ def export(
     columns: Sequence[str] | None,
     include_deleted: bool,
     names: str | None = None,
+    safe_csv: bool = False,
 ) -> ExportResult:
     """Write the merged records to a file, which appears whole or not at all."""
     writers: dict[str, Callable[[Any, pa.Schema, Iterable[pa.RecordBatch]], int]] = {
-        "csv": write_csv,
+        "csv": partial(write_csv, safe=safe_csv),
         "jsonl": write_jsonl,
         "parquet": _write_parquet,
     }
@@ -58,9 +67,11 @@ def export(
             hint=did_you_mean(str(fmt), EXPORT_FORMATS)
             or f"Use one of {', '.join(EXPORT_FORMATS)}.",
         )
-    path = user_path(out)
-    if path.is_dir() or not path.parent.is_dir():
-        raise PathNotFound(f"Cannot write {path}", hint="Give a file in a folder that exists.")
+    if safe_csv and fmt != "csv":
+        raise ValidationError(
+            f"safe_csv is for csv; {fmt} holds no formulas", hint="Leave --safe-csv out."
+        )
+    path = check_output(user_path(out))
     with ctx.merged(include_deleted=include_deleted) as merged:
         chosen = merged.check_columns(["id"] if fmt == "fasta" else columns)
         schema = pa.schema([merged.field(n) for n in chosen])
@@ -75,7 +86,8 @@ def export(
                     sink.write(piece)
             else:
                 writers[fmt](sink, schema, counted.batches(chosen))
-    return ExportResult(str(path), counted.rows, counted.masked, counted.failed)
+        hidden = merged.base_rows - counted.rows
+    return ExportResult(str(path), counted.rows, counted.masked, counted.failed, hidden)
 
 
 @contextlib.contextmanager
@@ -99,7 +111,8 @@ class Counted:
         """Yield the named columns; state columns are read along and counted."""
         state = {"usr_state__masked", "usr_state__qc_status"} & set(self.merged.schema.names)
         extra = sorted(state - set(names))
-        for batch in self.merged.batches([*names, *extra]):
+        batches = self.merged.batches([*names, *extra])
+        for batch in tracked(batches, "exporting", total=self.merged.base_rows):
             self.rows += batch.num_rows
             if "usr_state__masked" in state:
                 self.masked += int(np.sum(_equal(batch, "usr_state__masked", True)))
@@ -112,16 +125,28 @@ def _equal(batch: pa.RecordBatch, name: str, value: object) -> np.ndarray[Any, A
     return np.array([v == value for v in batch.column(name).to_pylist()], bool)
 
 
-def write_csv(sink: Sink, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
-    """Write CSV: null is an empty cell, an empty string is ``""``, nested values are JSON."""
+def write_csv(
+    sink: Sink, schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, safe: bool = False
+) -> int:
+    """Write CSV: null is an empty cell, an empty string is ``""``, nested values are JSON.
+
+    With `safe`, cells and headers that a spreadsheet would run get an apostrophe in front.
+    """
+    heads = pa.array(schema.names, pa.string())
     flat = pa.schema(
-        [pa.field(f.name, pa.string() if _needs_text(f.type) else f.type) for f in schema]
+        [
+            pa.field(name, pa.string() if _needs_text(f.type) else f.type)
+            for name, f in zip(
+                (harmless(heads) if safe else heads).to_pylist(), schema, strict=True
+            )
+        ]
     )
     rows = 0
     options = pacsv.WriteOptions(quoting_style="needed")
     with pacsv.CSVWriter(sink, flat, write_options=options) as w:
         for batch in batches:
-            columns = [_flat(batch.column(i)) for i in range(batch.num_columns)]
+            columns = [_flat(c) for c in batch.columns]
+            columns = [harmless(c) for c in columns] if safe else columns
             w.write_batch(pa.RecordBatch.from_arrays(columns, schema=flat))
             rows += batch.num_rows
     return rows

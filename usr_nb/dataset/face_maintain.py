@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Self
 
 from usr_nb.dataset import compaction, context, dedupe, maintenance
@@ -90,6 +90,8 @@ class MaintenanceFace(Face):
         key: DedupeKey = "sequence",
         keep: Keep = "keep-first",
         dry_run: bool = False,
+        *,
+        approve: Callable[[DedupeResult], object] | None = None,
     ) -> DedupeResult:
         """Remove rows that repeat a key; an automatic snapshot is taken first.
 
@@ -101,10 +103,12 @@ class MaintenanceFace(Face):
             Which row of a group stays, in base order; a live row stays before a tombstoned one.
         dry_run : bool
             Only say what would go; needs no maintenance section.
+        approve : callable, optional
+            Called with what would go before it goes, if anything does; raise in it to keep all.
         """
         if not dry_run:
             self._require_maintenance("dedupe")
-        return dedupe.dedupe(self._ctx, key=key, keep=keep, dry_run=dry_run)
+        return dedupe.dedupe(self._ctx, key=key, keep=keep, dry_run=dry_run, approve=approve)
 
     def freeze_registry(self) -> str:
         """Freeze the present registry into ``_registry/`` and stamp the base; returns its hash."""

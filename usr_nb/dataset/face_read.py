@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from usr_nb.dataset import describe, export, info, reading, records, validate
+from usr_nb.dataset import describe, export, filters, history, info, reading, records, validate, why
+from usr_nb.dataset.doctor.report import Checkup
+from usr_nb.dataset.doctor.run import examine_dataset
 from usr_nb.dataset.export import ExportFormat, ExportResult
 from usr_nb.dataset.face_base import Face
+from usr_nb.dataset.filters import NamedFilter
+from usr_nb.dataset.history import EventRow
 from usr_nb.dataset.info import DatasetInfo, Manifest, OverlayInfo
+from usr_nb.dataset.why import Why
+from usr_nb.filter.tree import Filter
 from usr_nb.storage import eventlog
 
 if TYPE_CHECKING:
@@ -86,11 +93,24 @@ class ReadingFace(Face):
         include_deleted: bool = False,
     ) -> pd.DataFrame:
         """Return the first `n` records as a pandas frame."""
-        table = reading.head(
+        table = self.head_table(
+            n, columns, include_derived=include_derived, include_deleted=include_deleted
+        )
+        return reading.to_pandas(table)
+
+    def head_table(
+        self,
+        n: int = 10,
+        columns: Sequence[str] | None = None,
+        *,
+        include_derived: bool = True,
+        include_deleted: bool = False,
+    ) -> pa.Table:
+        """Return the first `n` records as an Arrow table: :meth:`head` that loads no pandas."""
+        return reading.head(
             self._ctx, n, columns=columns, include_derived=include_derived,
             include_deleted=include_deleted,
         )  # fmt: skip
-        return reading.to_pandas(table)
 
     def get(
         self,
@@ -105,8 +125,17 @@ class ReadingFace(Face):
         RecordNotFound
             If it is unknown, hidden by a tombstone, or an ambiguous prefix.
         """
-        table = reading.get(self._ctx, id, columns=columns, include_deleted=include_deleted)
-        return reading.to_pandas(table)
+        return reading.to_pandas(self.get_table(id, columns, include_deleted=include_deleted))
+
+    def get_table(
+        self,
+        id: str | Sequence[str],
+        columns: Sequence[str] | None = None,
+        *,
+        include_deleted: bool = False,
+    ) -> pa.Table:
+        """Return records by id as an Arrow table: :meth:`get` that loads no pandas."""
+        return reading.get(self._ctx, id, columns=columns, include_deleted=include_deleted)
 
     def grep(
         self,
@@ -144,6 +173,26 @@ class ReadingFace(Face):
         )  # fmt: skip
         return reading.to_pandas(table)
 
+    def grep_table(
+        self,
+        pattern: str,
+        limit: int = 20,
+        *,
+        include_deleted: bool = False,
+        iupac: bool = False,
+        both_strands: bool = False,
+        columns: Sequence[str] | None = None,
+    ) -> reading.Hits:
+        """Return the first matches as an Arrow table, and how many records match in all.
+
+        Searches like :meth:`grep`, but looks at every record, where that stops at the limit.
+        ``table`` of the result holds the records, ``matches`` and ``searched`` are counts.
+        """
+        return reading.grep_table(
+            self._ctx, pattern, limit=limit, include_deleted=include_deleted, iupac=iupac,
+            both_strands=both_strands, columns=columns,
+        )  # fmt: skip
+
     def describe(
         self,
         columns: Sequence[str] | None = None,
@@ -169,6 +218,7 @@ class ReadingFace(Face):
         include_deleted: bool = False,
         *,
         names: str | None = None,
+        safe_csv: bool = False,
     ) -> ExportResult:
         """Write the merged records to a csv, jsonl, parquet or fasta file.
 
@@ -186,10 +236,21 @@ class ReadingFace(Face):
         names : str, optional
             FASTA headers: a namespace that kept them (``keep=``), or a text column; by default
             the namespace that kept them, if there is just one, else the ids.
+        safe_csv : bool
+            For csv files that are opened in a spreadsheet: text that it would run as a formula
+            (first letter ``= + - @``, tab, line end or NUL, and no plain number) gets an
+            apostrophe in front, headers too, as OWASP advises against *CSV injection*. The
+            apostrophe stays when the file is read back. Other formats: an error.
+
+        Raises
+        ------
+        PathNotFound, ValidationError
+            If the file cannot be written there, or is one of a dataset's own.
         """
         return export.export(
-            self._ctx, fmt, out, columns=columns, include_deleted=include_deleted, names=names
-        )
+            self._ctx, fmt, out, columns=columns, include_deleted=include_deleted, names=names,
+            safe_csv=safe_csv,
+        )  # fmt: skip
 
     def get_state(
         self, ids: str | Iterable[str], *, allow_missing: bool = False
@@ -199,8 +260,73 @@ class ReadingFace(Face):
 
     def events(self, *, n: int | None = None) -> list[dict[str, Any]]:
         """Return the events in order, the last `n` if given; repeated lines are folded."""
+        self._ctx.check_links()
         found = list(eventlog.read_events(self.events_path))
         return found if n is None else found[-n:] if n else []
+
+    def history(
+        self,
+        *,
+        action: str | Sequence[str] | None = None,
+        actor: str | None = None,
+        since: datetime | str | None = None,
+        until: datetime | str | None = None,
+        touching: str | None = None,
+        n: int | None = None,
+    ) -> list[EventRow]:
+        """Return events as typed rows, in the order of the log.
+
+        Parameters
+        ----------
+        action : str or sequence of str, optional
+            Only these actions.
+        actor : str, optional
+            Only this tool or run id.
+        since, until : datetime or ISO text, optional
+            From `since` on, before `until`; UTC if they name no zone.
+        touching : str, optional
+            A namespace; or the id (7 or more letters) of a record that an event's parts hold or
+            that its import wrote. The log does not say which ids a delete, a restore or a change
+            of state named, so those are not found by id.
+        n : int, optional
+            Only the last `n`.
+        """
+        return history.history(
+            self._ctx, action=action, actor=actor, since=since, until=until,
+            touching=touching, n=n,
+        )  # fmt: skip
+
+    def why(self, id: str, column: str) -> Why:
+        """Say where the value of one cell comes from. Nothing is written.
+
+        Parameters
+        ----------
+        id : str
+            The record, by its id or a unique prefix of 7 or more letters.
+        column : str
+            Any column, essential ones too.
+
+        Returns
+        -------
+        Why
+            The parts that hold a value for the cell (the winner first, then the shadowed ones),
+            with file, time, operation and event; what the base holds; what archived files held
+            before a compaction or materialize; ``setter``, who set it in the first place.
+
+        Raises
+        ------
+        RecordNotFound, SchemaError
+            If there is no such record or column.
+        """
+        return why.why(self._ctx, id, column)
+
+    def filters(self) -> dict[str, NamedFilter]:
+        """Return the filters saved with the dataset, by name A-Z."""
+        return filters.filters(self._ctx)
+
+    def filter(self, name: str) -> Filter:
+        """Return a filter that was saved with the dataset (:meth:`save_filter`)."""
+        return filters.named_filter(self._ctx, name)
 
     def validate(
         self,
@@ -216,3 +342,46 @@ class ReadingFace(Face):
             ``.report``.
         """
         return validate.validate(self._ctx, strict=strict, registry_mode=registry_mode)
+
+    def doctor(self, *, repair: bool = False, test_files: bool = True) -> Checkup:
+        """Find and explain litter, interrupted changes, torn or missing log lines, bad files.
+
+        Looks at the files as such; :meth:`validate` looks at what is in them. A file whose bytes
+        are not those that were committed is read by a process of its own, so that a damaged one
+        can neither hang nor end this one.
+
+        Parameters
+        ----------
+        repair : bool
+            Mend what can be mended without losing anything, under the lock: finish a committed
+            change, append missing event lines, end a torn last line, remove what dead writers left
+            behind. Nothing else is ever written, and no file of the dataset is overwritten.
+        test_files : bool
+            Try the file system with temporary files in ``_txn/``, which are gone afterwards.
+            With False nothing is written at all unless `repair`.
+
+        Returns
+        -------
+        Checkup
+            ``findings`` (``severity``, ``kind``, ``path``, ``message``, ``hint``, ``repairable``,
+            ``repaired``), ``checked`` (counts) and ``ok``: no error is left.
+
+        Raises
+        ------
+        DatasetNotFound
+            If there is no such dataset.
+        StorageError
+            If a repair cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from usr_nb import Dataset, init_root
+        >>> root = tempfile.mkdtemp()
+        >>> _ = init_root(root)
+        >>> ds = Dataset.open(root, "lab/demo")
+        >>> ds.init()
+        >>> ds.doctor().ok
+        True
+        """
+        return examine_dataset(self._ctx, repair=repair, test_files=test_files)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from usr_nb.contract.times import to_text, utc_now
-from usr_nb.dataset import maintenance, overlays, records
+from usr_nb.dataset import filters, maintenance, overlays, records
 from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
+from usr_nb.dataset.overlays import Written
 from usr_nb.dataset.values import redact_text
+from usr_nb.filter.tree import Filter
 from usr_nb.overlay.attach import Aggregate
 from usr_nb.readers import open_rows
 from usr_nb.storage import eventlog, notes, slots
@@ -40,6 +42,35 @@ class WritingFace(Face):
         actor: Actor | None = None,
     ) -> int:
         """Attach columns of a file (or table) as one new overlay part; returns the rows matched.
+
+        Parameters and errors are those of :meth:`attach_file`, which returns all counts.
+        """
+        return self.attach_file(
+            path, namespace, key=key, key_col=key_col, columns=columns,
+            allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
+            backend=backend, note=note, match=match, aggregate=aggregate, actor=actor,
+        ).matched  # fmt: skip
+
+    attach_columns = attach
+
+    def attach_file(
+        self,
+        path: Any,
+        namespace: str,
+        *,
+        key: str = "id",
+        key_col: str | None = None,
+        columns: Sequence[str] | None = None,
+        allow_overwrite: bool = False,
+        allow_missing: bool = False,
+        parse_json: bool = True,
+        backend: overlays.Backend = "pyarrow",
+        note: str = "",
+        match: str | None = None,
+        aggregate: Aggregate | None = None,
+        actor: Actor | None = None,
+    ) -> Written:
+        """Attach columns of a file (or table) as one new overlay part; returns what it holds.
 
         Parameters
         ----------
@@ -101,9 +132,7 @@ class WritingFace(Face):
             title=note or f"attached columns of namespace {namespace}", actor=actor,
             match=match, aggregate=aggregate,
         )  # fmt: skip
-        return overlays.write_part(self._ctx, rows, request).matched
-
-    attach_columns = attach
+        return overlays.write_part(self._ctx, rows, request)
 
     def write_overlay(
         self,
@@ -224,7 +253,22 @@ class WritingFace(Face):
         event["artifacts"] = {"operation_id": slots.new_operation_id(), **event["artifacts"]}
         eventlog.append_event(self.events_path, event)
 
+    def save_filter(self, name: str, where: Filter, *, actor: Actor | None = None) -> None:
+        """Save a filter with the dataset, under a name that may be taken; writes one event.
+
+        Raises
+        ------
+        ValidationError, SchemaError
+            If the name is not allowed, or the filter does not fit the dataset's columns.
+        """
+        filters.save_filter(self._ctx, name, where, actor=actor)
+
+    def delete_filter(self, name: str, *, actor: Actor | None = None) -> None:
+        """Take a saved filter away; writes one event, and the log keeps the filter."""
+        filters.delete_filter(self._ctx, name, actor=actor)
+
     def append_meta_note(self, title: str, code: str) -> None:
         """Append a note with a fenced block to ``meta.md``."""
+        self._ctx.check_links()
         note = {"at": to_text(utc_now()), "title": title, "command": redact_text(code)}
         notes.append_note(self.meta_path, note)

@@ -13,7 +13,7 @@ from usr_nb.contract.types import type_text
 from usr_nb.errors import PathNotFound, RecordNotFound, ValidationError
 from usr_nb.readers import open_rows
 from usr_nb.storage.intents import dataset_exists
-from usr_nb.storage.layout import RECORDS, TXN, Layout, user_path
+from usr_nb.storage.layout import RECORDS, TXN, Layout, real_path, user_path
 from usr_nb.storage.parquet import reading
 
 PathLike = str | os.PathLike[str]
@@ -125,7 +125,9 @@ def cell_at(batches: Iterable[pa.RecordBatch], row: int, *, where: str) -> Any:
     if row < 0:
         raise ValidationError(f"Row {row} is negative", hint="Rows count from 0.")
     last = f"rows 0 to {seen - 1:,}" if seen else "no rows"
-    raise RecordNotFound(f"{where}: there is no row {row:,}; it has {last}")
+    raise RecordNotFound(
+        f"{where}: there is no row {row:,}; it has {last}", hint="Rows count from 0."
+    )
 
 
 def parquet_files(folder: PathLike, *, pattern: str | None = None) -> list[Path]:
@@ -161,7 +163,7 @@ def parquet_files(folder: PathLike, *, pattern: str | None = None) -> list[Path]
 
 def dataset_folder(path: PathLike) -> Path | None:
     """Return the folder of the dataset that a file or folder lies in, or None."""
-    full = user_path(path).resolve()
+    full = real_path(path)
     for folder in (full, *full.parents):
         if (folder / RECORDS).is_file() and dataset_exists(Layout(folder)):
             return folder

@@ -9,6 +9,7 @@ from typing import Any
 from usr_nb.contract.times import to_text
 from usr_nb.errors import SequencesError
 from usr_nb.storage.footer import read_counts
+from usr_nb.storage.inside import check_folder
 from usr_nb.storage.layout import Layout
 from usr_nb.storage.roots import dataset_names
 
@@ -32,6 +33,7 @@ def _summary(root: Path, name: str) -> dict[str, Any]:
     layout = Layout(root / name)
     line: dict[str, Any] = {"dataset": name}
     try:
+        check_folder(layout.dir, root)
         rows, cols = read_counts(layout.records)
         size = layout.records.stat().st_size
     except (SequencesError, OSError):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from usr_nb.contract.hashing import ID_HEX_DIGITS
+from usr_nb.contract.names import storable
 from usr_nb.errors import RecordNotFound, ValidationError, some
 from usr_nb.overlay.merge import Merged
 
@@ -38,7 +39,7 @@ def as_ids(ids: str | Iterable[str]) -> list[str]:
     given = [ids] if isinstance(ids, str) else list(ids)
     if not all(isinstance(i, str) for i in given):
         raise ValidationError("Ids are text", hint="Pass a list of id strings.")
-    clean = list(dict.fromkeys(i.strip().lower() for i in given if i.strip()))
+    clean = list(dict.fromkeys(storable(i.strip().lower()) for i in given if i.strip()))
     if not clean:
         raise ValidationError("No id was given", hint="Give at least one id.")
     short = [i for i in clean if len(i) < MIN_PREFIX]
@@ -50,8 +51,10 @@ def as_ids(ids: str | Iterable[str]) -> list[str]:
     return clean
 
 
-def find(merged: Merged, ids: str | Iterable[str], *, allow_missing: bool = False) -> Found:
+def find(merged: Merged, ids: str | Iterable[str], *, allow_missing: bool | None = False) -> Found:
     """Return the base rows of some ids; tombstoned rows are found too.
+
+    `allow_missing` is None where there is no such choice.
 
     Raises
     ------
@@ -75,7 +78,8 @@ def find(merged: Merged, ids: str | Iterable[str], *, allow_missing: bool = Fals
     if missing and not allow_missing:
         raise RecordNotFound(
             f"{len(missing):,} of {len(asked):,} ids are not in the dataset: {some(missing)}",
-            hint="Check the ids with `usr head` or `usr grep`, or use --allow-missing.",
+            hint="Check the ids with `usr head` or `usr grep`"
+            + ("." if allow_missing is None else ", or use --allow-missing."),
         )
     return Found(list(full), np.fromiter(full.values(), np.int64, len(full)), missing)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from usr_nb.contract.hashing import U64, id_prefixes
+from usr_nb.contract.progress import tracked
 from usr_nb.dataset.spill import Spill
 from usr_nb.errors import DuplicateIDError
 from usr_nb.overlay.merge import Merged
@@ -84,7 +85,8 @@ class Incoming:
         ordered = self.prefix[self.order]
         found: dict[int, int] = {}
         start = 0
-        for batch in merged.base_batches(["id"]):
+        batches = merged.base_batches(["id"])
+        for batch in tracked(batches, "comparing ids", total=merged.base_rows):
             ids = batch.column(0)
             prefix = id_prefixes(ids)
             low = np.searchsorted(ordered, prefix, side="left")

@@ -196,7 +196,8 @@ def _append(
         return 0, spill.rows
     with c.stage.file(RECORDS) as sink:
         schema = with_metadata(merged.base_schema, c.base_metadata())
-        write_batches(sink, schema, _all_rows(merged, spill, keep, schema))
+        rows = _all_rows(merged, spill, keep, schema)
+        write_batches(sink, schema, rows, total=merged.base_rows + added)
     times = {} if request.keep_values else silence_revived(c, merged, _added(spill, keep))
     if keeper is not None:
         keeper.stage_part(c, merged, incoming, keep, newer_than=times)

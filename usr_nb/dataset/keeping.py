@@ -151,7 +151,10 @@ class Keeper:
             + [pa.field(col.name, col.arrow_type) for col in self.all_columns]
         )
         tables = self._tables(incoming, keep, schema, self._next_position(merged, infos))
-        c.stage_overlay(self.namespace, key="id", created_at=at, schema=schema, batches=tables)
+        c.stage_overlay(
+            self.namespace, key="id", created_at=at, schema=schema, batches=tables,
+            total=int(keep.sum()),
+        )  # fmt: skip
 
     def check_cells(self, incoming: Incoming, keep: npt.NDArray[np.bool_]) -> None:
         """Raise for a cell that its registered column cannot hold, before anything is written."""

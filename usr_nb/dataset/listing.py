@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from usr_nb.contract.registry import NamespaceEntry
 from usr_nb.storage import registryfile
-from usr_nb.storage.layout import user_path
+from usr_nb.storage.layout import real_path
 from usr_nb.storage.roots import dataset_names
 
 
@@ -20,7 +20,7 @@ def list_datasets(root: str | os.PathLike[str]) -> list[str]:
     >>> list_datasets(tempfile.mkdtemp())
     []
     """
-    return dataset_names(user_path(root).resolve())
+    return dataset_names(real_path(root))
 
 
 def load_registry(root: str | os.PathLike[str]) -> Mapping[str, NamespaceEntry]:
@@ -33,4 +33,4 @@ def load_registry(root: str | os.PathLike[str]) -> Mapping[str, NamespaceEntry]:
     SchemaError
         If the file is malformed.
     """
-    return registryfile.load(user_path(root).resolve())
+    return registryfile.load(real_path(root))

@@ -95,7 +95,8 @@ def materialize(
         with c.stage.file(RECORDS) as sink:
             schema = pa.schema([merged.field(n) for n in names])
             schema = with_metadata(schema, c.base_metadata())
-            write_batches(sink, schema, _rows(merged, names, live))
+            rows = merged.base_rows - dropped
+            write_batches(sink, schema, _rows(merged, names, live), total=rows)
         artifacts: dict[str, Any] = {"snapshot": snapshot} if snapshot else {}
         if live is not None and dropped:
             gone = merged.base_keys("id").filter(pa.array(~live))
@@ -105,7 +106,6 @@ def materialize(
         if archive_overlays or not keep_overlays:
             for ns in chosen:
                 retired += retire_overlay(c, ns, archive=archive_overlays)
-        rows = merged.base_rows - dropped
         c.record(
             "materialize",
             metrics={"rows": rows, "columns": len(columns), "rows_dropped": dropped,

@@ -27,7 +27,7 @@ from usr_nb.overlay.lookup import base_column, normal_keys
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import new_part_time
 from usr_nb.storage import roots
-from usr_nb.storage.layout import RECORDS, user_path
+from usr_nb.storage.layout import RECORDS, real_path
 from usr_nb.storage.parquet import with_metadata, write_batches
 
 IfDuplicate = Literal["error", "skip", "prefer-src", "prefer-dest"]
@@ -125,7 +125,7 @@ def merge_datasets(
     DatasetNotFound, SchemaError, DuplicateIDError, ValidationError
         Nothing was merged.
     """
-    base = user_path(root).resolve()
+    base = real_path(root)
     carry = (carry_namespace,) if isinstance(carry_namespace, str) else tuple(carry_namespace)
     for ns in carry:
         check_namespace(ns)
@@ -401,6 +401,7 @@ def _write(c: Change, plan: Plan, source: str, args: dict[str, Any]) -> MergeRes
             schema=part.table.schema,
             batches=[part.table],
             unspoken=part.unspoken,
+            total=part.table.num_rows,
         )
     c.record(
         "merge_datasets",
@@ -447,7 +448,8 @@ def _write_base(c: Change, plan: Plan) -> None:
             yield _spread(pa.table(columns), schema)
 
     with c.stage.file(RECORDS) as sink:
-        write_batches(sink, with_metadata(schema, c.base_metadata()), batches())
+        total = plan.dest.base_rows + len(plan.new)
+        write_batches(sink, with_metadata(schema, c.base_metadata()), batches(), total=total)
 
 
 def _spread(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -130,7 +130,7 @@ def _duckdb_rows(path: Path) -> Rows:
             con.execute("SET enable_progress_bar = false")
             relation = con.read_parquet([literal], hive_partitioning=False)
             table = relation.to_arrow_table().select(schema.names).cast(schema)
-    except (duckdb.Error, pa.ArrowException):
+    except (duckdb.Error, pa.ArrowException, KeyError):
         return from_path  # What DuckDB cannot hold is read, or refused, as without it.
     return replace(from_path, batches=lambda: iter(table.to_batches()))
 

@@ -21,6 +21,7 @@ from usr_nb.contract.essentials import (
     validate_bio_type,
 )
 from usr_nb.contract.hashing import compute_ids
+from usr_nb.contract.names import storable
 from usr_nb.contract.times import parse
 from usr_nb.errors import (
     SchemaError,
@@ -109,9 +110,20 @@ def check_source_columns(rows: Rows) -> list[str]:
     if "sequence" not in names:
         raise SchemaError(
             f"{rows.label}: no column 'sequence'",
-            hint=join_hints(did_you_mean("sequence", names), f"Columns there: {some(names, 12)}."),
+            hint=join_hints(
+                _separator(names) or did_you_mean("sequence", names),
+                f"Columns there: {some(names, 12)}.",
+                None if rows.format == "table" else "Name the one with the sequences 'sequence'.",
+            ),
         )
     return [c for c in READ_COLUMNS if c in names]
+
+
+def _separator(names: list[str]) -> str | None:
+    """Say so when a single column looks like several under another separator."""
+    marks = {";": "semicolons", "\t": "tabs (--from tsv)", ",": "commas (--from csv)"}
+    found = [word for mark, word in marks.items() if len(names) == 1 and mark in names[0]]
+    return f"The header looks separated by {found[0]}." if found else None
 
 
 def ignored_columns(rows: Rows) -> list[str]:
@@ -240,10 +252,12 @@ def _check_letters(
 def _source(batch: pa.RecordBatch, d: Defaults) -> pa.Array:
     n = batch.num_rows
     if d.source:
-        return pa.repeat(d.source, n)
+        return pa.repeat(storable(d.source), n)
+    # A file's name can hold bytes that are no text.
+    of_file = storable(d.file_source)
     if "source" not in batch.schema.names:
-        return pa.repeat(d.file_source, n)
-    return pc.fill_null(_text(batch, "source"), d.file_source)
+        return pa.repeat(of_file, n)
+    return pc.fill_null(_text(batch, "source"), of_file)
 
 
 def _created(batch: pa.RecordBatch, d: Defaults, first: int) -> pa.Array:

@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from usr_nb.contract.iupac import DEGENERATE, motif_pattern
+from usr_nb.contract.progress import tracked
 from usr_nb.dataset.context import Context
 from usr_nb.dataset.ids import find
 from usr_nb.errors import RecordNotFound, ValidationError
-from usr_nb.overlay.merge import Merged
+from usr_nb.overlay.merge import BATCH_ROWS, Merged
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_PATTERN: Final = 10_000
+GREP_COLUMNS: Final = ("id", "bio_type", "length", "sequence")
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What a search found.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        The first matching records, in base order.
+    matches, searched : int
+        Records that match, and records that were looked at.
+    """
+
+    table: pa.Table
+    matches: int
+    searched: int
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
@@ -68,6 +89,7 @@ def head(
         if columns is None and not include_derived:
             columns = [c for c in merged.schema.names if "__" not in c]
         hidden = 0 if include_deleted else merged.tombstone_rows()
+        n = min(n, merged.base_rows)
         return merged.table(columns, limit_base=n + hidden).slice(0, n)
 
 
@@ -86,7 +108,7 @@ def get(
         If one is unknown, hidden by a tombstone, or an ambiguous prefix.
     """
     with ctx.merged(include_deleted=include_deleted) as merged:
-        found = find(merged, ids)
+        found = find(merged, ids, allow_missing=None)
         live = None if include_deleted else merged.live_mask()
         if live is not None and not live[found.rows].all():
             hidden = found.ids[int(np.flatnonzero(~live[found.rows])[0])]
@@ -115,8 +137,32 @@ def grep(
             matching_rows(merged, regex, batch_size=batch_size, include_deleted=include_deleted),
             limit,
         )
-        names = list(columns) if columns else ["id", "bio_type", "length", "sequence"]
-        return merged.take(list(rows), names)
+        return merged.take(list(rows), list(columns or GREP_COLUMNS))
+
+
+def grep_table(
+    ctx: Context,
+    pattern: str,
+    *,
+    limit: int,
+    include_deleted: bool,
+    iupac: bool,
+    both_strands: bool,
+    columns: Sequence[str] | None,
+) -> Hits:
+    """Return the first matching records, and how many there are; see :meth:`Dataset.grep_table`."""
+    regex = search_pattern(pattern, iupac=iupac, both_strands=both_strands)
+    if limit < 0:
+        raise ValidationError("limit must not be negative")
+    with ctx.merged(include_deleted=include_deleted) as merged:
+        live = None if include_deleted else merged.live_mask()
+        first: list[int] = []
+        matches = 0
+        for found in _matches(merged, regex, live, batch_size=BATCH_ROWS):
+            matches += len(found)
+            first += found[: limit - len(first)]
+        searched = merged.base_rows if live is None else int(live.sum())
+        return Hits(merged.take(first, list(columns or GREP_COLUMNS)), matches, searched)
 
 
 def matching_rows(
@@ -124,8 +170,17 @@ def matching_rows(
 ) -> Iterator[int]:
     """Yield the base rows (0-based) whose sequence matches an RE2 pattern, case ignored."""
     live = None if include_deleted else merged.live_mask()
+    for found in _matches(merged, regex, live, batch_size=batch_size):
+        yield from found
+
+
+def _matches(
+    merged: Merged, regex: str, live: npt.NDArray[np.bool_] | None, *, batch_size: int
+) -> Iterator[list[int]]:
+    """Yield the matching rows of each batch; `live` says which rows count."""
+    batches = merged.base_batches(["sequence"], batch_rows=batch_size)
     start = 0
-    for batch in merged.base_batches(["sequence"], batch_rows=batch_size):
+    for batch in tracked(batches, "searching", total=merged.base_rows):
         try:
             hit = pc.match_substring_regex(batch.column(0), regex, ignore_case=True)
         except pa.ArrowException as error:
@@ -133,7 +188,7 @@ def matching_rows(
         mask = np.asarray(hit.to_numpy(zero_copy_only=False), bool)
         if live is not None:
             mask &= live[start : start + batch.num_rows]
-        yield from (np.flatnonzero(mask) + start).tolist()
+        yield (np.flatnonzero(mask) + start).tolist()
         start += batch.num_rows
 
 
@@ -146,7 +201,17 @@ def search_pattern(pattern: str, *, iupac: bool, both_strands: bool) -> str:
         If the pattern is empty, too long, or no RE2 expression or IUPAC motif.
     """
     if not pattern or len(pattern) > MAX_PATTERN:
-        raise ValidationError(f"A pattern has 1 to {MAX_PATTERN:,} letters")
+        raise ValidationError(
+            f"A pattern has 1 to {MAX_PATTERN:,} letters, not {len(pattern):,}",
+            hint="Give one such as TTGACA, or the motif 'TTGACA N{16,18} TATAAT' with --iupac.",
+        )
+    try:
+        pattern.encode()
+    except UnicodeEncodeError:
+        raise ValidationError(
+            f"Pattern {ascii(pattern)[:60]} is not text that UTF-8 can hold",
+            hint="Write the pattern in letters; it may hold any Unicode character.",
+        ) from None
     if iupac or both_strands:
         return motif_pattern(pattern, both_strands=both_strands)
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from usr_nb.contract.names import STATE_NS, TOMBSTONE_NS
+from usr_nb.contract.names import STATE_NS, TOMBSTONE_NS, storable
 from usr_nb.contract.records import STATE_FIELDS, STATE_SCHEMA, TOMBSTONE_SCHEMA, check_state
 from usr_nb.contract.times import utc_now
 from usr_nb.dataset.context import Actor, Change, Context, change
@@ -33,7 +33,7 @@ def tombstone(
     cells = {
         "usr__deleted": True,
         "usr__deleted_at": utc_now(),
-        "usr__deleted_reason": reason or None,
+        "usr__deleted_reason": storable(reason) if reason else None,
     }
     command = ["usr", "delete", ctx.name, *_id_flags(asked)]
     command += ["--reason", reason] if reason else []

@@ -19,7 +19,7 @@ from usr_nb.contract.registry import (
 from usr_nb.errors import AlreadyExists, NamespaceError, SchemaError, some
 from usr_nb.overlay.parts import parts_of
 from usr_nb.storage import registryfile
-from usr_nb.storage.layout import Layout, user_path
+from usr_nb.storage.layout import Layout, real_path
 from usr_nb.storage.parquet import open_parquet
 from usr_nb.storage.roots import dataset_names
 from usr_nb.storage.view import open_view
@@ -35,7 +35,7 @@ def init_root(root: str | os.PathLike[str]) -> Registry:
     root : path
         The root folder; created if it is not there. ``registry.yaml`` is written into it.
     """
-    path = user_path(root).resolve()
+    path = real_path(root)
     return registryfile.update(path, _with_state, action="root_init")
 
 
@@ -92,7 +92,7 @@ def register_namespace(
     check_namespace(namespace)
     parsed = _parse(namespace, columns)
     entry = NamespaceEntry(owner=owner, description=description, columns=parsed)
-    path = user_path(root).resolve()
+    path = real_path(root)
 
     def change(before: Registry) -> Registry:
         old = before.get(namespace)

@@ -19,7 +19,7 @@ from usr_nb.dataset.incoming import Incoming
 from usr_nb.dataset.ingest import ImportRequest
 from usr_nb.dataset.prepare import Problems, essential_batches, ignored_columns
 from usr_nb.dataset.spill import Spill
-from usr_nb.errors import SequencesError
+from usr_nb.errors import SequencesError, UserAbort
 from usr_nb.overlay.lookup import trim
 from usr_nb.readers import Rows
 
@@ -161,6 +161,8 @@ def import_report(ctx: Context, rows: Rows, request: ImportRequest) -> ImportRep
                 keep = incoming.keep(merged, request.on_conflict)
                 added = int(keep.sum())
                 skipped = spill.rows - added
+    except UserAbort:
+        raise  # Whoever listens to the progress has had enough: that refuses nothing.
     except SequencesError as error:
         refused = str(error).replace("\n", " ")
     exact, folded = seen.repeats()
@@ -187,6 +189,6 @@ def import_report(ctx: Context, rows: Rows, request: ImportRequest) -> ImportRep
 
 
 def _watched(rows: Rows, seen: _Letters) -> Iterator[pa.RecordBatch]:
-    for batch in rows:
+    for batch in rows.batches():
         seen.add(batch)
         yield batch

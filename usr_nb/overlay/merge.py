@@ -15,15 +15,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from usr_nb.contract.essentials import ESSENTIALS
+from usr_nb.contract.essentials import ARROW_SCHEMA, ESSENTIALS
 from usr_nb.contract.names import TOMBSTONE_NS, namespace_of
+from usr_nb.contract.progress import tracked
 from usr_nb.contract.records import TOMBSTONE_SCHEMA
 from usr_nb.contract.registry import Registry
 from usr_nb.contract.types import plain_type, same_type, stored_as, type_text
 from usr_nb.errors import SchemaError, did_you_mean, join_hints, some
 from usr_nb.overlay.lookup import Int, KeySpace, base_column, normal_keys
 from usr_nb.overlay.parts import PartInfo, check_registered, parts_of
-from usr_nb.storage.parquet import reading
+from usr_nb.storage.parquet import check_names, reading, sound
 from usr_nb.storage.view import View
 
 Mask = npt.NDArray[np.bool_]
@@ -107,14 +108,39 @@ class Merged:
     @cached_property
     def base_schema(self) -> pa.Schema:
         """Schema of the base, in plain types, without metadata."""
-        schema = self.view.base.schema_arrow
+        schema = check_names(self.view.base.schema_arrow, self.view.layout.records)
         return pa.schema([pa.field(f.name, self._base_type(f), f.nullable) for f in schema])
+
+    def base_field(self, name: str) -> pa.Field:
+        """Return a column of the base as it is read; a damaged base may lack an essential one.
+
+        Raises
+        ------
+        SchemaError
+            If it is missing, there twice, or essential and of another kind than it must be.
+        """
+        at = self.base_schema.get_field_index(name)
+        field = self.base_schema.field(at) if at >= 0 else None
+        kind = ARROW_SCHEMA.field(name).type if name in ESSENTIALS else None
+        whole = kind is not None and pa.types.is_integer(kind)
+        if field is not None and (
+            kind is None or field.type.id == kind.id or (whole and pa.types.is_integer(field.type))
+        ):
+            return field
+        why = "is not there, or there twice" if field is None else f"is {field.type}, not {kind}"
+        raise SchemaError(
+            f"{self.view.layout.records}: column '{name}' {why}",
+            hint="Run `usr validate`; restore the file from a snapshot or another copy.",
+        )
 
     def _base_type(self, field: pa.Field) -> pa.DataType:
         entry = self.registry.get(namespace_of(field.name) or "")
         column = entry.column(field.name) if entry is not None else None
         if column is not None and stored_as(field.type, column.arrow_type):
             return column.arrow_type
+        if pa.types.is_timestamp(field.type) and field.type.tz not in (None, "UTC"):
+            # Stored as UTC in any case; what a file calls its zone may be no zone at all.
+            return pa.timestamp(field.type.unit, "UTC")
         return plain_type(field.type)
 
     def parts(self, namespace: str) -> list[PartInfo]:
@@ -253,11 +279,13 @@ class Merged:
         starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         group = np.searchsorted(starts, at, side="right") - 1
         wanted = np.unique(group)
-        schema = pa.schema([self.base_schema.field(c) for c in columns])
+        schema = pa.schema([self.base_field(c) for c in columns])
         if len(wanted) == 0:
             return schema.empty_table()
         with reading(self.view.layout.records):
-            found = file.read_row_groups(wanted.tolist(), columns=columns)
+            found = sound(file.read_row_groups(wanted.tolist(), columns=columns))
+            if found.num_rows != sum(sizes[g] for g in wanted):
+                raise pa.ArrowInvalid(f"{found.num_rows} rows found, the footer says otherwise")
         offsets = np.concatenate([[0], np.cumsum([sizes[g] for g in wanted])]).astype(np.int64)
         local = offsets[np.searchsorted(wanted, group)] + (at - starts[group])
         return found.select(columns).cast(schema).take(pa.array(local))
@@ -267,7 +295,7 @@ class Merged:
     ) -> Iterator[pa.RecordBatch]:
         """Yield columns of the base alone, in plain types."""
         left = self.base_rows if limit is None else limit
-        schema = pa.schema([self.base_schema.field(c) for c in columns])
+        schema = pa.schema([self.base_field(c) for c in columns])
         same = all(
             self.view.base.schema_arrow.field(c).type == schema.field(c).type for c in columns
         )
@@ -279,7 +307,7 @@ class Merged:
             for raw in it:
                 if left <= 0:
                     return
-                batch = raw.select(list(columns)).slice(0, left)
+                batch = sound(raw).select(list(columns)).slice(0, left)
                 left -= batch.num_rows
                 if same:
                     yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
@@ -300,7 +328,10 @@ class Merged:
         """Return one whole column of the base (``id`` or ``sequence``), kept for the next call."""
         whole = self._base_keys.get(column)
         if whole is None:
-            batches = self.base_batches([column], limit=limit)
+            rows = self.base_rows if limit is None else min(limit, self.base_rows)
+            batches = tracked(
+                self.base_batches([column], limit=limit), f"reading {column}", total=rows
+            )
             whole = pa.chunked_array([b.column(0) for b in batches], pa.string())
             if limit is None or limit >= self.base_rows:
                 self._base_keys[column] = whole
@@ -376,9 +407,10 @@ def merge_parts(
     sizes = dict.fromkeys(types, 0)
     speaking = [(i, held) for i in infos if (held := [n for n in types if n in i.columns])]
     tables = []
-    for info, held in speaking:
+    for info, held in tracked(speaking, "reading overlays", unit="files", total=len(speaking),
+                              size=lambda _: 1):  # fmt: skip
         with view.open(info.file) as opened, reading(info.file.path):
-            tables.append(opened.read(columns=[info.key, *held]))
+            tables.append(sound(opened.read(columns=[info.key, *held])))
     # All keys at once: each look-up hashes one side, and the base may be long.
     keys = [c for (i, _), t in zip(speaking, tables, strict=True)
             for c in normal_keys(t.column(i.key), i.key).chunks]  # fmt: skip
@@ -408,7 +440,7 @@ def union_keys(view: View, infos: Sequence[PartInfo]) -> pa.ChunkedArray:
     found = []
     for info in infos:
         with view.open(info.file) as opened, reading(info.file.path):
-            column = opened.read(columns=[info.key]).column(0)
+            column = sound(opened.read(columns=[info.key])).column(0)
         found += normal_keys(column, info.key).chunks
     return pa.chunked_array([pc.unique(pa.chunked_array(found, pa.string()))])
 

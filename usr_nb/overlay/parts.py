@@ -22,8 +22,9 @@ from usr_nb.contract.times import parse, to_part_stamp, to_text, utc_now
 from usr_nb.contract.types import stored_as, type_text
 from usr_nb.errors import NamespaceError, SchemaError
 from usr_nb.storage import door
+from usr_nb.storage.inside import check_parents
 from usr_nb.storage.layout import Layout, overlay_folder
-from usr_nb.storage.parquet import file_metadata, with_metadata, write_batches
+from usr_nb.storage.parquet import check_names, file_metadata, with_metadata, write_batches
 from usr_nb.storage.view import OverlayFile, View
 
 META_NAMESPACE: Final = b"usr:overlay_namespace"
@@ -138,7 +139,7 @@ def read_info(file: OverlayFile, opened: pq.ParquetFile) -> PartInfo:
                 hint="Every overlay file needs it; write the file again or move it away.",
             )
     key = meta[META_KEY].decode("utf-8", errors="replace")
-    schema = opened.schema_arrow.remove_metadata()
+    schema = check_names(opened.schema_arrow, file.path).remove_metadata()
     if key not in KEYS or key not in schema.names:
         raise SchemaError(
             f"{file.path}: usr:overlay_key is {key[:40]!r}",
@@ -238,6 +239,8 @@ def link_part(
     """
     at = parse(metadata[META_CREATED_AT].decode())
     path = f"{overlay_folder(namespace)}/{part_file_name(at)}"
+    check_parents(layout, path)
     with door.new_file(layout.dir / path) as sink:
-        write_batches(sink, with_metadata(table.schema, dict(metadata)), [table])
+        schema = with_metadata(table.schema, dict(metadata))
+        write_batches(sink, schema, [table], total=table.num_rows)
     return path, sink.sha256

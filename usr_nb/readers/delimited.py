@@ -13,7 +13,7 @@ import pyarrow.csv as pacsv
 
 from usr_nb.errors import SchemaError
 from usr_nb.readers.files import BOM, ByteStream
-from usr_nb.readers.rows import Rows, pick_columns, show
+from usr_nb.readers.rows import MAX_COLUMNS, Rows, pick_columns, show
 
 _BLOCK = 4 << 20
 # A block holds up to twice this, and is copied three times while it is parsed.
@@ -100,7 +100,8 @@ class _Delimited:
         """Return the column names and the bytes read beyond the header."""
         data = stream.read(64 << 10).removeprefix(BOM).lstrip(b"\r\n")
         while True:
-            more = stream.read(64 << 10)
+            # Twice as much each time: the header is split anew from its start.
+            more = stream.read(max(64 << 10, len(data)))
             split = split_record(data, self.delimiter.encode(), at_end=not more)
             if split is not None:
                 break
@@ -163,6 +164,7 @@ class _Delimited:
                     block = next(records, None)
                 except _RecordError as error:
                     raise error.at_row(done + 1, self.label) from None
+                stream.tell_progress(at_end=block is None)
                 if block is None:
                     return
                 for batch in self._parsed(block, wanted, done).to_batches():
@@ -358,6 +360,8 @@ def split_record(data: bytes, delimiter: bytes, *, at_end: bool) -> tuple[list[b
         if tail is not None:
             text, at = text + tail[0], tail.end()
         cells.append(text)
+        if len(cells) > MAX_COLUMNS:
+            return cells, at  # Far too many already; who asked will say so.
         mark = data[at : at + 1]
         if mark == delimiter:
             at += 1

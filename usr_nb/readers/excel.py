@@ -6,7 +6,7 @@ import datetime as dt
 import warnings
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -184,14 +184,15 @@ def _sheet(path: Path, label: str) -> Iterator[Iterator[list[str | None]]]:
             f"{label}: reading xlsx needs openpyxl, which is not installed",
             hint="pip install 'usr-nb[xlsx]'",
         ) from error
-    with _typed(label):
-        book = openpyxl.load_workbook(path, read_only=True, data_only=False, keep_links=False)
-    try:
+    with ExitStack() as stack:
+        with _typed(label):
+            # Opened here: given a path, openpyxl refuses any suffix that it does not know.
+            file = stack.enter_context(path.open("rb"))
+            book = openpyxl.load_workbook(file, read_only=True, data_only=False, keep_links=False)
+        stack.callback(book.close)
         if not book.worksheets:
             raise SchemaError(f"{label}: has no sheet", hint="Save the table as the first sheet.")
         yield _text_rows(book.worksheets[0], label)
-    finally:
-        book.close()
 
 
 def _text_rows(sheet: Any, label: str) -> Iterator[list[str | None]]:

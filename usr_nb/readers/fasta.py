@@ -83,6 +83,8 @@ def open_fasta(
             reader = _Reader(stream, label, found)
             for heads, bodies, first in _regrouped(reader.blocks(_CHUNK), batch_rows):
                 yield _batch(heads, bodies, schema, label=label, first=first)
+                stream.tell_progress()
+            stream.tell_progress(at_end=True)
         extra.update(found.as_dict())
 
     return Rows(

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar, cast
 
+from usr_nb.contract.progress import report
 from usr_nb.errors import PathNotFound, SchemaError, StorageError, ValidationError, did_you_mean
 
 _GZIP = b"\x1f\x8b"
@@ -87,7 +88,7 @@ class ByteStream:
     closed = False
 
     def __init__(self, path: Path, *, label: str) -> None:
-        check_file(path, label=label)
+        self._size = check_file(path, label=label)
         self._label = label
         try:
             raw: BinaryIO = path.open("rb")
@@ -97,8 +98,12 @@ class ByteStream:
             ) from error
         self._raw = raw
         self._file = raw
-        magic = self._guard(lambda: raw.read(2))
-        self._guard(lambda: raw.seek(0, os.SEEK_SET))
+        try:
+            magic = self._guard(lambda: raw.read(2))
+            self._guard(lambda: raw.seek(0, os.SEEK_SET))
+        except BaseException:
+            raw.close()
+            raise
         if magic == _GZIP:
             self._file = cast("BinaryIO", gzip.GzipFile(fileobj=raw, mode="rb"))
 
@@ -109,6 +114,11 @@ class ByteStream:
     def readline(self, limit: int = -1) -> bytes:
         r"""Return the bytes up to and including the next ``\n``, at most `limit` of them."""
         return self._guard(lambda: self._file.readline(limit))
+
+    def tell_progress(self, *, at_end: bool = False) -> None:
+        """Report how much of the file was read, in bytes on the disk (packed, if it is gzip)."""
+        done = self._size if at_end else min(self._raw.tell(), self._size)
+        report("reading", done, self._size, "bytes")
 
     def close(self) -> None:
         """Close the file; closing twice is allowed."""

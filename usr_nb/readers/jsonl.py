@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from usr_nb.contract.progress import tracked
 from usr_nb.errors import SchemaError
 from usr_nb.readers.build import build_array
 from usr_nb.readers.files import BOM, ByteStream
@@ -73,7 +74,8 @@ def open_jsonl(
     wanted = None if columns is None else set(columns)
     shapes: dict[str, Shape] = {}
     num_rows = 0
-    for chunk in _chunks(path, label, 1, batch_rows, strict=True):
+    chunks = _chunks(path, label, 1, batch_rows, strict=True)
+    for chunk in tracked(chunks, "looking at types", size=len):
         look_at(chunk, shapes, first_row=num_rows + 1, label=label, only=wanted)
         num_rows += len(chunk)
     names = pick_columns(list(shapes), columns, label=label)

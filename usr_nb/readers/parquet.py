@@ -12,6 +12,7 @@ from usr_nb.errors import SchemaError, StorageError
 from usr_nb.readers.files import check_file
 from usr_nb.readers.plain import plain_batch, plain_schema
 from usr_nb.readers.rows import Rows, pick_columns
+from usr_nb.storage.parquet import check_footer
 
 # What a damaged or forged parquet file makes pyarrow raise.
 _DAMAGE = (pa.ArrowException, OSError, ValueError, TypeError, OverflowError, MemoryError)
@@ -119,22 +120,11 @@ def _opened(path: Path, label: str) -> pq.ParquetFile:
     except _DAMAGE as error:
         raise _damaged(label, error) from error
     try:
-        _check_footer(file.metadata)
+        check_footer(file.metadata, path.stat().st_size)
     except _DAMAGE as error:
         file.close()
         raise _damaged(label, error) from error
     return file
-
-
-def _check_footer(footer: pq.FileMetaData) -> None:
-    """Raise ValueError for row counts that cannot be true.
-
-    Column chunks are not looked at: ``row_group(g).column(c)`` ends the whole process on some
-    forged footers (pyarrow 26 lets a C++ exception through), where reading raises properly.
-    """
-    counts = [footer.row_group(g).num_rows for g in range(footer.num_row_groups)]
-    if min(counts, default=0) < 0 or sum(counts) != footer.num_rows:
-        raise ValueError(f"row groups hold {sum(counts)} rows, the footer says {footer.num_rows}")
 
 
 def _fitting_rows(footer: pq.FileMetaData, batch_rows: int) -> int:

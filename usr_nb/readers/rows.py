@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
+from usr_nb.contract.progress import tracked
 from usr_nb.errors import SchemaError, SequencesError, did_you_mean, join_hints, some
 
 Format = Literal["csv", "tsv", "jsonl", "parquet", "xlsx", "fasta", "table"]
@@ -64,7 +65,10 @@ class Rows:
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Yield record batches of :attr:`schema`, in the source's row order."""
-        return self.batches()
+        if self.num_rows is None:
+            # Readers of text files report the bytes that they have read.
+            return self.batches()
+        return tracked(self.batches(), "reading", total=self.num_rows)
 
 
 def only_once(

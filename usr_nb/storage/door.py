@@ -22,12 +22,14 @@ import secrets
 import shutil
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from usr_nb.contract.progress import tracked
 from usr_nb.errors import StorageError
 
 TEMP_PREFIX = ".tmp-"
@@ -178,7 +180,13 @@ def remove_dir(path: Path) -> None:
 
 
 def remove_flat_dir(path: Path) -> None:
-    """Remove a folder of plain files (staging, retired); what another removed first is fine."""
+    """Remove a folder of plain files (staging, retired); what another removed first is fine.
+
+    Of a link to a folder only the link is removed, nothing where it leads.
+    """
+    if path.is_symlink():
+        unlink(path)
+        return
     try:
         names = os.listdir(path)
     except FileNotFoundError:
@@ -186,6 +194,26 @@ def remove_flat_dir(path: Path) -> None:
     for name in sorted(names):
         unlink(path / name)
     remove_dir(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder of ours with all that is in it; of a link only the link goes."""
+    if path.is_symlink() or not path.is_dir():
+        unlink(path)
+        return
+    for entry in sorted(path.iterdir()):
+        remove_tree(entry)
+    remove_dir(path)
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder for this process alone, where the system keeps such; it is gone on leaving."""
+    path = Path(tempfile.mkdtemp(prefix="usr-"))
+    try:
+        yield path
+    finally:
+        remove_tree(path)
 
 
 # Files --------------------------------------------------------------------------------------
@@ -374,9 +402,16 @@ def unlink(path: Path) -> None:
 
 def copy_into(sink: Sink, source: Path) -> None:
     """Append all bytes of a file to a sink."""
+    with typed(source, "read"):
+        total = source.stat().st_size
+    for block in tracked(_blocks(source), "copying", total=total, unit="bytes", size=len):
+        sink.write(block)
+
+
+def _blocks(source: Path) -> Iterator[bytes]:
     with typed(source, "read"), source.open("rb") as f:
         while block := f.read(1 << 20):
-            sink.write(block)
+            yield block
 
 
 def file_sha256(path: Path) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
+
+from usr_nb.errors import PathNotFound
 
 RECORDS: Final = "records.parquet"
 EVENTS: Final = ".events.log"
@@ -24,9 +27,13 @@ REGISTRY_FILE: Final = "registry.yaml"
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths of one dataset folder (or of the root, for what both have)."""
+    """Paths of one dataset folder (or of the root, for what both have).
+
+    ``root`` is how far links in it may lead; without it, no further than the folder itself.
+    """
 
     dir: Path
+    root: Path | None = None
 
     @cached_property
     def records(self) -> Path:
@@ -100,3 +107,27 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     '~no-such-user-here/x'
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path that is meant, with ``~`` resolved and links followed.
+
+    Raises
+    ------
+    PathNotFound
+        It can be no path (it holds NUL), or it is a link that leads to itself.
+
+    Examples
+    --------
+    >>> real_path("/tmp/../tmp").name
+    'tmp'
+    """
+    try:
+        found = user_path(path).resolve()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            os.lstat(found)
+        return found
+    except (OSError, RuntimeError, ValueError) as error:
+        raise PathNotFound(
+            f"{str(path)[:200]!r} is not a usable path: {str(error)[:200]}", hint="Check the path."
+        ) from None

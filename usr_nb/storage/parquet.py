@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from usr_nb.contract.progress import report
 from usr_nb.errors import PathNotFound, StorageError
 from usr_nb.storage.door import Sink
 
+#: What no honest row group does: expand to more than this, and a thousandfold.
+BOMB_BYTES: Final = 256 << 20
+BOMB_RATIO: Final = 1000
+_Data = TypeVar("_Data", pa.RecordBatch, pa.Table)
 ROW_GROUP_ROWS: Final = 8192
 WRITE_ROWS: Final = 8 * ROW_GROUP_ROWS
 _NO_DICTIONARY: Final = frozenset({"id", "sequence", "sequence_norm", "sequence_ci"})
@@ -60,14 +66,27 @@ def writer(sink: Sink | pa.BufferOutputStream, schema: pa.Schema) -> Iterator[pq
 
 
 def write_batches(
-    sink: Sink, schema: pa.Schema, batches: Iterable[pa.RecordBatch | pa.Table]
+    sink: Sink,
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch | pa.Table],
+    *,
+    total: int | None = None,
 ) -> int:
-    """Write batches in full row groups and return the number of rows."""
+    """Write batches in full row groups and return the number of rows.
+
+    With `total`, the rows that there will be, it reports how many are written.
+    """
     rows = 0
+    if total is not None:
+        report("writing", 0, total)
     with writer(sink, schema) as w:
         for table in regroup(batches, schema):
             w.write_table(table, row_group_size=ROW_GROUP_ROWS)
             rows += table.num_rows
+            if total is not None:
+                report("writing", rows, total)
+        if total is not None:
+            report("writing", rows, rows)
     return rows
 
 
@@ -103,16 +122,61 @@ def open_parquet(path: Path) -> pq.ParquetFile:
         If it is no readable Parquet file.
     """
     try:
-        source = pa.OSFile(str(path), "rb")
+        # As bytes: a path need not be UTF-8.
+        source = pa.OSFile(os.fsencode(path), "rb")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(errno.ENOENT, "No such file", str(path)) from error
     except OSError as error:
         raise StorageError(f"Cannot read {path}: {error}") from None
     try:
-        return pq.ParquetFile(source, page_checksum_verification=True)
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        check_footer(file.metadata, source.size())
     except (pa.ArrowException, OSError, ValueError) as error:
         source.close()
         raise damaged(path, error) from None
+    return file
+
+
+def check_footer(footer: pq.FileMetaData, size: int) -> None:
+    """Raise ValueError for what a footer says that cannot be true, before anything is decoded.
+
+    Costs 0.2 ms for a million rows in 123 row groups. Column chunks are not looked at:
+    ``row_group(g).column(c)`` ends the whole process on some forged footers (pyarrow 26 lets a
+    C++ exception through), where reading raises properly.
+
+    Parameters
+    ----------
+    footer : pyarrow.parquet.FileMetaData
+        Of the file.
+    size : int
+        Of the file, in bytes.
+    """
+    counts = []
+    for g in range(footer.num_row_groups):
+        group = footer.row_group(g)
+        counts.append(group.num_rows)
+        if group.total_byte_size > max(BOMB_BYTES, BOMB_RATIO * size):
+            raise ValueError(
+                f"a row group would expand to {group.total_byte_size:,} bytes "
+                f"from a file of {size:,}"
+            )
+    if min(counts, default=0) < 0 or sum(counts) != footer.num_rows:
+        raise ValueError(f"row groups hold {sum(counts)} rows, the footer says {footer.num_rows}")
+
+
+def check_names(schema: pa.Schema, where: Path | str) -> pa.Schema:
+    """Return a schema all of whose names, nested ones too, are text; else raise StorageError."""
+
+    def touch(fields: Iterable[pa.Field]) -> None:
+        for f in fields:
+            if f.name and pa.types.is_nested(f.type):
+                touch(f.type.field(i) for i in range(f.type.num_fields))
+
+    try:
+        touch(schema)
+    except UnicodeDecodeError as error:
+        raise damaged(where, error) from None
+    return schema
 
 
 def damaged(path: Path | str, error: Exception) -> StorageError:
@@ -124,12 +188,27 @@ def damaged(path: Path | str, error: Exception) -> StorageError:
     )
 
 
+def sound(data: _Data) -> _Data:
+    """Return a batch or table whose offsets lie in their buffers and whose texts are UTF-8.
+
+    pyarrow does not look while it decodes; without page checksums, or with forged ones, whoever
+    uses such a value crashes. Costs 12 ms per million texts of 60 letters.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        What :func:`reading` turns into an error that names the file.
+    """
+    data.validate(full=True)
+    return data
+
+
 @contextlib.contextmanager
 def reading(path: Path | str) -> Iterator[None]:
     """Turn decoding errors of pyarrow into a :class:`StorageError` that names the file."""
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, OverflowError, MemoryError) as error:
         raise damaged(path, error) from error
 
 

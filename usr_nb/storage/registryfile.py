@@ -11,23 +11,35 @@ import yaml
 
 from usr_nb.contract.registry import Registry, parse_registry
 from usr_nb.errors import NamespaceError, SchemaError, StorageError
-from usr_nb.storage import door, slots
+from usr_nb.storage import door, inside, slots
 from usr_nb.storage.layout import REGISTRY_FILE, Layout
 
 MAX_BYTES: Final = 8 << 20
+MAX_EVENTS: Final = 30_000
+MAX_DEPTH: Final = 32
 
 
-class _NoAliasLoader(yaml.SafeLoader):
-    """A safe loader that refuses aliases: a few of them can ask for gigabytes."""
+#: libyaml where PyYAML was built with it: thirty times as fast, and its parser does not recurse.
+_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
+
+def _check_shape(text: str) -> None:
+    """Raise a YAMLError for what is cheap to write and dear to load, before anything is built."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        if isinstance(event, yaml.AliasEvent):
+            # A few of them can ask for gigabytes.
             raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH or count > MAX_EVENTS:
+            raise yaml.YAMLError("it is nested too deeply, or holds too many values")
 
 
 def load_yaml(data: bytes, *, where: str) -> Any:
-    """Read YAML from a file that may be hostile: no aliases, no tags, at most 8 MiB.
+    """Read YAML from a file that may be hostile: no aliases, no tags, not too much of it.
+
+    At most 8 MiB, 30,000 events of the YAML parser (a column of a registry has six) and 32 levels.
 
     Raises
     ------
@@ -37,7 +49,9 @@ def load_yaml(data: bytes, *, where: str) -> Any:
     if len(data) > MAX_BYTES:
         raise SchemaError(f"{where} is larger than {MAX_BYTES >> 20} MiB")
     try:
-        return yaml.load(data.decode("utf-8"), Loader=_NoAliasLoader)  # noqa: S506
+        text = data.decode("utf-8")
+        _check_shape(text)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - both kinds are safe ones
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         first = " ".join(str(error).split())[:160]
         raise SchemaError(f"{where} is not readable YAML: {first}", hint="Mend the file.") from None
@@ -76,6 +90,7 @@ def load(root: Path) -> Registry:
 
 def load_or_none(root: Path) -> Registry | None:
     """Return the registry of a root, or None if there is no file."""
+    inside.check_folder(root, root)
     layout = Layout(root)
     path = root / REGISTRY_FILE
     # A committed registration that is not installed yet counts.
@@ -96,6 +111,7 @@ def load_or_none(root: Path) -> Registry | None:
 
 def update(root: Path, change: Callable[[Registry], Registry], *, action: str) -> Registry:
     """Replace the registry by ``change(registry)`` through a slot: none is lost (REG-7)."""
+    inside.check_folder(root, root)
 
     def build(stage: slots.Stage) -> Registry:
         before = load_or_none(root)
@@ -116,9 +132,11 @@ def frozen_hashes(layout: Layout) -> dict[str, Registry]:
         return {}
     for entry in entries:
         named = entry.name.removeprefix("registry.").removesuffix(".yaml")
-        if entry.name != f"registry.{named}.yaml" or len(named) != 64:
+        if entry.name != f"registry.{named}.yaml" or len(named) != 64 or entry.is_symlink():
             continue
         try:
+            if entry.stat().st_size > MAX_BYTES:
+                continue
             registry = _parse(entry.read_bytes(), str(entry))
         except (OSError, SchemaError, NamespaceError):
             continue

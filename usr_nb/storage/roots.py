@@ -16,8 +16,9 @@ from usr_nb.errors import (
     some,
 )
 from usr_nb.storage import notes
+from usr_nb.storage.inside import check_folder
 from usr_nb.storage.intents import dataset_exists
-from usr_nb.storage.layout import REGISTRY_FILE, Layout, user_path
+from usr_nb.storage.layout import REGISTRY_FILE, Layout, real_path, user_path
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def find_root(root: str | os.PathLike[str] | None = None, *, cwd: Path | None = 
     here = cwd or Path.cwd()
     given = root or os.environ.get("USR_ROOT")
     if given:
-        return (here / user_path(given)).resolve()
+        return real_path(here / user_path(given))
     for folder in (here, *here.parents):
         if (folder / REGISTRY_FILE).is_file():
             return folder.resolve()
@@ -67,7 +68,7 @@ def dataset_names(root: Path) -> list[str]:
 def _folders(folder: Path) -> list[Path]:
     try:
         entries = list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except OSError:
         return []
     return [e for e in entries if is_dataset_part(e.name) and e.is_dir() and not e.is_symlink()]
 
@@ -82,12 +83,13 @@ def literal_place(root: Path, name: str) -> Place:
     """
     check_dataset_id(name)
     folder = root / name
-    resolved = folder.resolve()
+    resolved = real_path(folder)
     if not resolved.is_relative_to(root.resolve()):
         raise ValidationError(
             f"Dataset '{name}' is a link that leaves the root {root}",
             hint="Give the dataset's own path instead.",
         )
+    check_folder(folder, root)
     parts = name.split("/")
     if len(parts) == 2 and dataset_exists(Layout(root / parts[0])):
         raise ValidationError(
@@ -139,9 +141,13 @@ def not_found(root: Path, name: str, names: list[str] | None = None) -> DatasetN
     tails = {n.rpartition("/")[2]: n for n in known}
     close = did_you_mean(name, known) or did_you_mean(name.rpartition("/")[2], tails)
     listed = f"Datasets there: {some(known, 10)}." if known else "No dataset is there yet."
+    create: str | None = f"Create it with `usr init {name}`."
+    inside = [n for n in known if n.startswith(f"{name}/")]
+    if inside:
+        # No dataset may lie inside a dataset: it cannot be created.
+        close, create = f"'{name}' is a namespace, with {some(inside, 10)}.", None
     return DatasetNotFound(
-        f"Dataset '{name}' does not exist below {root}",
-        hint=join_hints(close, listed, f"Create it with `usr init {name}`."),
+        f"Dataset '{name}' does not exist below {root}", hint=join_hints(close, listed, create)
     )
 
 
@@ -176,7 +182,7 @@ def place_of_folder(folder: Path, root: Path | None) -> Place:
         If the id in its ``meta.md`` does not agree with the path.
     """
     refuse_archived(folder, root)
-    full = folder.resolve()
+    full = real_path(folder)
     if not dataset_exists(Layout(full)):
         raise DatasetNotFound(
             f"{folder} holds no dataset (no records.parquet)", hint="Give a dataset's folder."
@@ -191,7 +197,9 @@ def place_of_folder(folder: Path, root: Path | None) -> Place:
             f"{folder}: meta.md says `name: {name}`, which does not agree with the path",
             hint="Rename the folder, or correct the first line of meta.md.",
         )
-    return Place(Path(*full.parts[: len(full.parts) - len(tail)]), name, full)
+    outside = Path(*full.parts[: len(full.parts) - len(tail)])
+    check_folder(full, outside)
+    return Place(outside, name, full)
 
 
 def is_path_like(text: str) -> bool:

@@ -18,6 +18,7 @@ from usr_nb.contract.names import check_relative
 from usr_nb.contract.times import to_text, utc_now
 from usr_nb.errors import ConcurrentWriteError, StorageError
 from usr_nb.storage import door, eventlog, lock, notes, tidy
+from usr_nb.storage.inside import check_parents
 from usr_nb.storage.intents import (
     INTENT_FILE,
     KEEP_SLOTS,
@@ -81,6 +82,7 @@ class Stage:
     def file(self, path: str) -> Iterator[door.Sink]:
         """Write one file to be installed at `path` (relative to the dataset)."""
         check_relative(path)
+        check_parents(self.layout, path)
         name = f"f{len(self.intent.install)}"
         sink = door.Sink(self.folder / name)
         try:
@@ -99,6 +101,7 @@ class Stage:
     def linked(self, path: str, source: Path, *, size: int, sha256: str) -> None:
         """Stage a finished and synced file of this file system under a second name."""
         check_relative(path)
+        check_parents(self.layout, path)
         name = f"f{len(self.intent.install)}"
         door.link(source, self.folder / name)
         self.intent.install.append(Install(path, name, size, sha256))
@@ -145,12 +148,7 @@ class Stage:
 
     def publish(self) -> bool:
         """Write the intent and link it to the next slot. False: another writer was first."""
-        ours = told_files(self.intent)
-        for event in self.intent.events:
-            body = event.get("artifacts") or {}
-            # Lines of another copy may tell of files that stay as they are: `body` says it again.
-            kept = body.get("files", []) if self.intent.append else []
-            event["artifacts"] = {**ours, **body, **ours, "files": [*ours["files"], *kept]}
+        fill_in(self.intent)
         intent_path = self.folder / INTENT_FILE
         sink = door.Sink(intent_path)
         try:
@@ -191,7 +189,17 @@ class Stage:
             door.remove_flat_dir(self.folder)
 
 
-def told_files(intent: Intent) -> dict[str, Any]:
+def fill_in(intent: Intent) -> None:
+    """Complete an intent's events: operation id, and the files that come and go."""
+    ours = _told_files(intent)
+    for event in intent.events:
+        body = event.get("artifacts") or {}
+        # Lines of another copy may tell of files that stay as they are: `body` says it again.
+        kept = body.get("files", []) if intent.append else []
+        event["artifacts"] = {**ours, **body, **ours, "files": [*ours["files"], *kept]}
+
+
+def _told_files(intent: Intent) -> dict[str, Any]:
     """Return what an intent's events say of its files: which came, and which went.
 
     What lies under ``_txn/`` is bookkeeping, and no file of the dataset.
@@ -216,6 +224,7 @@ def roll_forward(layout: Layout, intent: Intent, *, recovering: bool) -> None:
     touched: set[Path] = set()
     for item in intent.install:
         target = layout.dir / item.path
+        check_parents(layout, item.path)
         if (folder / item.staged).exists():
             door.make_dirs(target.parent)
             try:
@@ -224,7 +233,9 @@ def roll_forward(layout: Layout, intent: Intent, *, recovering: bool) -> None:
                 continue  # Another process did it.
         touched.add(target.parent)
     for parent in touched:
-        door.fsync_dir(parent)
+        # An installed file may have been taken away since, and its folder with it.
+        with suppress(FileNotFoundError):
+            door.fsync_dir(parent)
     for gone in intent.retire:
         _retire(layout, intent, gone)
     for path in intent.drop:

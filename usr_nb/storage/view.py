@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from usr_nb.contract.names import check_namespace, is_part_file
 from usr_nb.errors import DatasetNotFound, SequencesError, StorageError, ViewExpired
 from usr_nb.storage import slots
+from usr_nb.storage.inside import check_overlay_link
 from usr_nb.storage.layout import ARCHIVED, DERIVED, RECORDS, RETIRED, Layout
 from usr_nb.storage.parquet import open_parquet
 from usr_nb.storage.slots import Intent
@@ -112,8 +114,15 @@ def _flat(path: str) -> str:
     return path.replace("/", "+")
 
 
-def open_view(layout: Layout) -> View:
+def open_view(layout: Layout, *, avoid: Collection[str] = ()) -> View:
     """Return a consistent view of the dataset.
+
+    Parameters
+    ----------
+    layout : Layout
+        The dataset.
+    avoid : collection of str
+        Overlay files to leave out, by their path in the dataset: those that must not be opened.
 
     Raises
     ------
@@ -125,7 +134,7 @@ def open_view(layout: Layout) -> View:
     for _ in range(_RETRIES):
         number, intent = slots.pending(layout)
         try:
-            view = _take(layout, number, intent)
+            view = _take(layout, number, intent, avoid)
         except FileNotFoundError:
             if slots.highest_slot(layout) == number and not _committed_base(layout, intent):
                 raise DatasetNotFound(
@@ -145,7 +154,7 @@ def _committed_base(layout: Layout, intent: Intent | None) -> bool:
     )
 
 
-def _take(layout: Layout, number: int, intent: Intent | None) -> View:
+def _take(layout: Layout, number: int, intent: Intent | None, avoid: Collection[str]) -> View:
     staged = {}
     if intent is not None:
         folder = layout.txn / intent.operation_id
@@ -154,13 +163,14 @@ def _take(layout: Layout, number: int, intent: Intent | None) -> View:
     view = View(layout, number, base, {})
     try:
         found = _list_overlays(layout, staged, intent)
-        for files in found.values():
-            for f in files:
+        for ns, files in found.items():
+            found[ns] = [f for f in files if f.path not in avoid]
+            for f in found[ns]:
                 if f.is_single:
                     # A damaged one is an error for who reads it, not for the others.
                     with contextlib.suppress(StorageError):
                         view.held[f.path] = _open_first(f.at, layout.dir / f.path)
-        view.overlays = {ns: tuple(files) for ns, files in sorted(found.items())}
+        view.overlays = {ns: tuple(files) for ns, files in sorted(found.items()) if files}
     except BaseException:
         view.close()
         raise
@@ -195,22 +205,37 @@ def _list_overlays(
 
 
 def overlay_paths(layout: Layout) -> list[str]:
-    """Return the overlay files in ``_derived/``, relative to the dataset, no foreign ones."""
+    """Return the overlay files in ``_derived/``, relative to the dataset, no foreign ones.
+
+    Raises
+    ------
+    ValidationError
+        If one of them is a link that leaves the root.
+    """
     paths = []
-    try:
-        entries = sorted(layout.derived.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    for entry in entries:
+    for entry in _entries(layout.derived):
         path = f"{DERIVED}/{entry.name}"
         if entry.name == ARCHIVED or entry.name.startswith("."):
             continue
+        if entry.is_symlink() and not entry.is_dir():
+            check_overlay_link(layout, path)
         if entry.is_dir() and not entry.is_symlink():
-            names = sorted(n.name for n in entry.iterdir())
-            paths += [f"{path}/{n}" for n in names if namespace_of_path(f"{path}/{n}")]
+            for part in _entries(Path(entry.path)):
+                if namespace_of_path(f"{path}/{part.name}"):
+                    paths.append(f"{path}/{part.name}")
+                    if part.is_symlink():
+                        check_overlay_link(layout, paths[-1])
         elif namespace_of_path(path):
             paths.append(path)
     return paths
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda e: e.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def namespace_of_path(path: str) -> str | None:

@@ -83,6 +83,8 @@ class Inventory:
         Text of the root's ``registry.yaml``, None if there is none.
     registry_slot : int
         The highest commit slot of the root.
+    registry_pending : Intent or None
+        The committed change of the registry that its writer did not finish.
     tools : frozenset of str
         Commands the side has, of ``sha256sum flock python3 pyarrow``.
     clock_s : float or None
@@ -97,6 +99,7 @@ class Inventory:
     pending: Intent | None = None
     registry: bytes | None = None
     registry_slot: int = 0
+    registry_pending: Intent | None = None
     tools: frozenset[str] = frozenset()
     clock_s: float | None = None
 
@@ -110,6 +113,8 @@ class Common:
     files: Mapping[str, Entry]
     #: Small files whose content a three-way comparison needs: path to bytes.
     copies: Mapping[str, bytes] = field(default_factory=dict)
+    #: Rows of the base in `files`, where that is known.
+    base_rows: int | None = None
 
 
 StepKind = Literal["add", "replace", "merge", "append", "retire", "beside", "save", "delete"]
@@ -180,6 +185,9 @@ class Plan:
     common: Common
     #: The receiver's slot that the plan was made from.
     slot: int
+    #: What the event of this sync must tell in its `artifacts` besides operation, files and
+    #: retired: `declined` and `unapplied` (see `history`), `deleted`.
+    artifacts: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def moves_nothing(self) -> bool:

@@ -26,7 +26,7 @@ from usr_nb.dataset.registration import register_namespace
 from usr_nb.errors import NamespaceError, ValidationError, some
 from usr_nb.overlay.parts import META_EVENT, parts_of
 from usr_nb.storage import registryfile
-from usr_nb.storage.layout import Layout, user_path
+from usr_nb.storage.layout import Layout, real_path
 from usr_nb.storage.view import open_view
 from usr_nb.tools import sos
 from usr_nb.tools.places import demo_file
@@ -79,7 +79,7 @@ def build_demo(root: str | os.PathLike[str], *, say: Say = quiet) -> Path:
     >>> root = build_demo("/tmp/demo", say=lines.append)  # doctest: +SKIP
     """
     started = time.monotonic()
-    base = user_path(root).resolve()
+    base = real_path(root)
     _refuse_foreign(base)
     say(f"Demo root: {base} (the commands below mean this root, as with USR_ROOT or --root)")
     step = _Steps(base, say)

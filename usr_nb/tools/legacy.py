@@ -11,6 +11,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from usr_nb.contract.essentials import first_bad_letter
+from usr_nb.contract.progress import tracked
 from usr_nb.contract.registry import Column, Registry
 from usr_nb.contract.types import parse_type, type_text
 from usr_nb.errors import AlphabetError, PathNotFound, SchemaError, ValidationError
@@ -142,7 +143,7 @@ def convert(
         "force": force, "profile_60bp": profile_60bp,
     }  # fmt: skip
     found = Entries(expected_length, plan, profile_60bp=profile_60bp)
-    for file in files:
+    for file in tracked(files, "loading", total=len(files), unit="files", size=lambda _: 1):
         found.add(file, load_pt(file))
     if not found.sequences:
         raise ValidationError(

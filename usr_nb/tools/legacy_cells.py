@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from usr_nb.contract.names import storable
 from usr_nb.errors import SchemaError
 from usr_nb.tools.densegen.sites import factor_counts
 from usr_nb.tools.densegen.survey import COUNTS, DETAIL, FACTORS, PARTS, PLAN, TYPES, USED
@@ -194,7 +195,7 @@ def densegen_cells(body: Mapping[Any, Any], *, plan: str | None, where: str) -> 
     gc_min, gc_max = r.gc_range()
     details = "meta_gap_fill_details"
     return {
-        PLAN: plan if plan is not None else r.text("plan"),
+        PLAN: storable(plan) if plan is not None else r.text("plan"),
         PARTS: parts,
         USED: used,
         FACTORS: None if counts is None else list(counts),

@@ -19,6 +19,7 @@ from usr_nb.readers import open_rows
 from usr_nb.tools.writing import (
     Creation,
     cast_overlays,
+    check_cells,
     check_rows,
     context_of,
     create,
@@ -128,6 +129,7 @@ def make_mock(
     [4, 4, 4]
     """
     positive(n=n, length=length, x_dim=x_dim, y_dim=y_dim)
+    check_cells((n if from_csv is None else 1) * (length + x_dim + y_dim))
     check_seed(seed)
     ctx = new_context(root, dataset, force=force)
     registry = ctx.registry()
@@ -139,6 +141,7 @@ def make_mock(
     rows = check_rows(given, ignore_case=False)
     if rows.base.num_rows == 0:
         raise ValidationError(f"{given.label} has no rows", hint="Nothing was written.")
+    check_cells(rows.base.num_rows * (x_dim + y_dim))
     columns = demo_columns(rows.base.num_rows, x_dim=x_dim, y_dim=y_dim, seed=seed, ns=namespace)
     args: dict[str, Any] = {
         "n": n, "length": length, "x_dim": x_dim, "y_dim": y_dim, "seed": seed,
@@ -220,6 +223,7 @@ def add_demo_cols(
             return MockReport(ctx.name, 0, columns=names)
         if not allow_overwrite:
             refuse_overwrite(held_columns(merged, merged.parts(namespace), names), namespace)
+        check_cells(merged.base_rows * (x_dim + y_dim))
         columns = demo_columns(merged.base_rows, x_dim=x_dim, y_dim=y_dim, seed=seed, ns=namespace)
         cast = cast_overlays(c.registry, {namespace: columns}, "add_demo_cols")
         stage_rows(c, merged, namespace, np.arange(merged.base_rows), cast[namespace])

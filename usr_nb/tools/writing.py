@@ -6,13 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from usr_nb.contract.essentials import ARROW_SCHEMA
+from usr_nb.contract.progress import reporting
 from usr_nb.contract.registry import Column, NamespaceEntry, Registry
 from usr_nb.contract.times import utc_now
 from usr_nb.dataset import ingest
@@ -28,9 +29,12 @@ from usr_nb.overlay.parts import new_part_time, part_file_name, part_metadata
 from usr_nb.readers import Rows
 from usr_nb.storage import registryfile
 from usr_nb.storage.intents import dataset_exists
-from usr_nb.storage.layout import RECORDS, overlay_folder, user_path
+from usr_nb.storage.layout import RECORDS, overlay_folder, real_path
 from usr_nb.storage.parquet import with_metadata, write_batches
 from usr_nb.storage.roots import Place, new_place
+
+#: Letters and numbers that a request for made-up data may have.
+LARGEST: Final = 500_000_000
 
 
 def context_of(ds: Dataset) -> Context:
@@ -48,7 +52,7 @@ def new_context(root: str | os.PathLike[str], dataset: str, *, force: bool) -> C
     AlreadyExists
         If there is such a dataset, and not `force`.
     """
-    place = new_place(user_path(root).resolve(), dataset)
+    place = new_place(real_path(root), dataset)
     ctx = Context(place)
     if dataset_exists(ctx.layout) and not force:
         raise AlreadyExists(
@@ -106,7 +110,8 @@ def stage_part(
     )
     path = f"{overlay_folder(namespace)}/{part_file_name(at)}"
     with c.stage.file(path) as sink:
-        write_batches(sink, with_metadata(table.schema, metadata), [table])
+        schema = with_metadata(table.schema, metadata)
+        write_batches(sink, schema, [table], total=table.num_rows)
     return path
 
 
@@ -287,7 +292,9 @@ def create(ctx: Context, made: Creation, *, force: bool) -> str | None:
             artifacts=artifacts,
         )  # fmt: skip
 
-    change(ctx, made.action, build, args=made.args)
+    # Silent: a listener that cancels now would leave the new dataset empty.
+    with reporting(None):
+        change(ctx, made.action, build, args=made.args)
     return archived
 
 
@@ -299,3 +306,12 @@ def positive(**numbers: int) -> None:
                 f"{name} is a whole number of 1 or more, not {str(value)[:40]!r}",
                 hint=f"Give --{name.replace('_', '-')} a positive number.",
             )
+
+
+def check_cells(cells: int) -> None:
+    """Raise a :class:`ValidationError` for more made-up letters and numbers than memory holds."""
+    if cells > LARGEST:
+        raise ValidationError(
+            f"{str(cells)[:40]} letters and numbers are asked for, more than {LARGEST:,}",
+            hint="Ask for fewer rows, or for shorter ones.",
+        )

@@ -18,6 +18,7 @@ RANKS: dict[str, int] = {
     "readers": 3,
     "overlay": 3,
     "sync": 4,
+    "filter": 4,
     "dataset": 5,
     "analysis": 6,
     "tools": 6,
@@ -42,7 +43,7 @@ HEAVY = frozenset({
 #: names by a table, on first use. What the table may name:
 LAZY_FLOORS = frozenset({
     "_version", "errors", "contract", "storage", "readers", "overlay", "dataset", "analysis",
-    "sync", "tools", "panel",
+    "filter", "sync", "tools", "panel",
 })  # fmt: skip
 LAZY_HOME = f"{PACKAGE}/__init__.py"
 #: `usr --help` must not load the library: commands are loaded when they run, in one place.

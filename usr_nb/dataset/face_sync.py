@@ -1,0 +1,76 @@
+"""The verb of a dataset that meets its copy on another machine."""
+
+from __future__ import annotations
+
+from usr_nb.dataset.face_base import Face
+from usr_nb.sync.api import SyncPlan, sync_plan
+from usr_nb.sync.look import Here, Options
+from usr_nb.sync.model import Prefer, VerifyMode
+
+
+class SyncFace(Face):
+    """Two copies of a dataset."""
+
+    def sync_plan(
+        self,
+        remote: str,
+        *,
+        verify: VerifyMode = "auto",
+        prefer: Prefer | None = None,
+        delete: bool = False,
+        primary_only: bool = False,
+        skip_snapshots: bool = False,
+    ) -> SyncPlan:
+        """Look at this dataset and its copy at a remote, and plan a pull and a push.
+
+        Nothing is written on either side until the plan is applied. The dataset need not exist
+        here: a pull brings it.
+
+        Parameters
+        ----------
+        remote : str
+            A name in the file that ``USR_REMOTES_PATH`` names.
+        verify : {"auto", "hash", "size", "parquet"}
+            How files are compared: by SHA-256; ``auto`` falls back to sizes where the remote
+            cannot hash, with a note.
+        prefer : {"local", "remote"}, optional
+            Whose version counts where both changed what cannot be united; the other is kept
+            under another name.
+        delete : bool
+            Also take away at the receiver what the sender does not have; it is put aside.
+        primary_only : bool
+            Only ``records.parquet``.
+        skip_snapshots : bool
+            Leave snapshots and archived overlay files where they are.
+
+        Returns
+        -------
+        SyncPlan
+            ``plan.summary()`` says it to people, ``plan.diff()`` to programs,
+            ``plan.apply("pull")`` does it.
+
+        Raises
+        ------
+        RemoteConfigError
+            The remote is not defined, or not as it must be.
+        RemoteUnavailableError
+            It cannot be reached: never taken for "there is nothing".
+        DatasetNotFound
+            Neither side has the dataset.
+        VerificationError
+            Files cannot be compared as asked.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> from usr_nb import Dataset, RemoteConfigError
+        >>> os.environ["USR_REMOTES_PATH"] = tempfile.mkdtemp() + "/remotes.yaml"
+        >>> try:
+        ...     Dataset.open(tempfile.mkdtemp(), "lab/demo").sync_plan("cluster")
+        ... except RemoteConfigError as error:
+        ...     print(error.hint)
+        None is defined yet. Add one with `usr remotes add`.
+        """
+        options = Options(verify, prefer, delete, primary_only, skip_snapshots)
+        here = Here(self._ctx.root, self._ctx.name, self._ctx.layout.dir)
+        return sync_plan(here, remote, options)
