@@ -24,7 +24,8 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-inp
 # A name of its own for make inside a recipe, so that `make -n test` stays harmless.
 SUB := $(MAKE) --no-print-directory
 
-WITH_NODE := PATH="$(abspath $(BIN)):$$PATH"
+# Node trusts what the system trusts, as pip and apt do.
+WITH_NODE := NODE_USE_SYSTEM_CA=1 PATH="$(abspath $(BIN)):$$PATH"
 
 export OPEN
 
@@ -59,7 +60,7 @@ env-test: $(VENV)/.stamp-test
 # from package-lock.json. Users of usr_nb need neither.
 node_modules/.stamp: package.json package-lock.json .npmrc | $(VENV)/.stamp-test
 	@echo "make: installing the front end's build tools into node_modules"
-	@$(WITH_NODE) npm ci --silent
+	@$(WITH_NODE) npm ci --loglevel=error
 	@touch $@
 
 env-node: node_modules/.stamp

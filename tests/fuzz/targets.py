@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -247,18 +248,26 @@ def _log_file(place: Place, data: bytes) -> None:
 
 def _log(place: Place, data: bytes) -> object:
     path = place.dir / ".events.log"
+    looks: list[Callable[[], object]] = [
+        lambda: _polled(path),
+        lambda: [_again(e) for e in eventlog.read_events(path)],
+        lambda: eventlog.logged_operations(path),
+        lambda: eventlog.Mentions(path).has("x"),
+        lambda: place.dataset().events(n=3),
+        lambda: [decode_event(line) for line in data.splitlines()],
+    ]
+    # Each has its two seconds; which one depends on the input alone, as for the files above.
+    return looks[zlib.crc32(data) % len(looks)]()
+
+
+def _polled(path: Path) -> object:
     with LogReader(path) as reader:
-        found = reader.poll()
-        reader.poll()
-    events = list(eventlog.read_events(path))
-    eventlog.logged_operations(path)
-    eventlog.Mentions(path).has("x")
-    for event in events:
-        with suppress(SequencesError):
-            encode_event(redact(event))
-    for line in data.splitlines():
-        decode_event(line)
-    return len(found), place.dataset().events(n=3)
+        return [_again(e) for e in reader.poll()], reader.poll()
+
+
+def _again(event: dict[str, Any]) -> None:
+    with suppress(SequencesError):
+        encode_event(redact(event))
 
 
 def _slot_file(place: Place, data: bytes) -> None:
@@ -347,13 +356,13 @@ def _regex(place: Place, data: bytes) -> object:
 
 def _densegen(place: Place, data: bytes) -> object:
     cells = text_of(data).split("\n")
+    which = zlib.crc32(data)
+    if which % 3 == 0:
+        return sites.factor_counts(cells)
     parts = sites.read_parts(cells)
-    sites.factor_counts(cells)
-    for sequence in (cells[0], "TTGACA" + cells[-1] + "TATAAT"):
-        for plan in (None, "sigma70_high", cells[0]):
-            with suppress(SequencesError):
-                sites.is_well_formed(sites.derive(sequence, plan, parts).detail)
-    return None
+    sequence = (cells[0], "TTGACA" + cells[-1] + "TATAAT")[which % 2]
+    plan = (None, "sigma70_high", cells[0])[which // 8 % 3]
+    return sites.is_well_formed(sites.derive(sequence, plan, parts).detail)
 
 
 def _legacy_entry(place: Place, data: bytes) -> object:

@@ -14,8 +14,22 @@ import pytest
 from tests.cli.conftest import run
 from tests.fuzz import seeds
 from tests.hostile.scene import DATASET, Scene
-from usr_nb import Dataset, SequencesError, list_datasets, load_registry, register_namespace
+from usr_nb import (
+    Dataset,
+    SequencesError,
+    StorageError,
+    list_datasets,
+    load_registry,
+    register_namespace,
+)
 from usr_nb.dataset.archiving import archive_dataset
+
+
+def _tail(ds: Dataset) -> None:
+    result = run("events", "tail", ds.name, "--format", "raw")
+    if result.code:
+        raise StorageError(result.err, hint="a link" if "link" in result.err else None)
+
 
 #: What a dataset consists of, and what may be replaced by a link.
 THINGS = ("records.parquet", "meta.md", ".events.log", "_derived", "_registry", "_snapshots",
@@ -27,6 +41,7 @@ READS: dict[str, Callable[[Dataset, Scene], Any]] = {
     "events": lambda ds, s: ds.events(), "manifest": lambda ds, s: ds.manifest(),
     "grep": lambda ds, s: ds.grep("A"),
     "validate": lambda ds, s: ds.validate(), "get_state": lambda ds, s: ds.get_state(s.ids[0]),
+    "tail": lambda ds, s: _tail(ds),
     "export": lambda ds, s: ds.export("csv", s.base / "inputs" / "out.csv"),
 }  # fmt: skip
 WRITES: dict[str, Callable[[Dataset, Scene], Any]] = {
@@ -103,7 +118,7 @@ def survives(thing: str, verb: str) -> bool:
         # Folders of parts that are links are looked into by nobody; only these would write there.
         return verb not in ("part", "remove")
     # Only who lists overlays meets a linked file of one.
-    return thing in ("part", "_derived/usr.parquet") and verb in ("events", "note")
+    return thing in ("part", "_derived/usr.parquet") and verb in ("events", "tail", "note")
 
 
 @pytest.mark.parametrize("thing", ["registry.yaml", "_txn", ".usr.lock"])
@@ -204,3 +219,14 @@ def test_RCV_2_a_slot_that_names_a_place_outside_is_refused(path: str, scene: Sc
                 act(Dataset.open(scene.root, DATASET), scene)
         changed = [c for c in scene.changes(before) if not c.endswith("out.csv")]
         assert not changed
+
+
+@pytest.mark.parametrize("thing", ["records.parquet", "meta.md", "part", "_txn", ".usr.lock"])
+def test_RCV_2_doctor_opens_the_dataset_and_names_the_link(thing: str, scene: Scene) -> None:
+    outside(scene, thing)
+    before = scene.state(outside_only=True)
+    report = Dataset.open(scene.root, DATASET).doctor()
+    links = [f for f in report.findings if f.kind == "symlink"]
+    assert [f.severity for f in links] == ["error"]
+    assert not scene.changes(before, outside_only=True)
+    assert "symlink" in run("doctor", DATASET, "--format", "json").out

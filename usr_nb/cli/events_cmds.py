@@ -13,6 +13,7 @@ import typer
 from usr_nb.cli import options, say, target, views
 from usr_nb.cli.apps import built, new_app
 from usr_nb.storage.follow import LogReader
+from usr_nb.storage.inside import check_folder
 
 app = new_app()
 events = new_app("Follow what happened to a dataset.")
@@ -43,7 +44,9 @@ def tail(
 
     json prints each event once, even if the log repeats it; raw prints the lines of the log.
     """
-    with LogReader(target.dataset(dataset, root).events_path) as log:
+    found = target.dataset(dataset, root)
+    check_folder(found.dir, found.root)
+    with LogReader(found.events_path) as log:
         last = log.poll_lines() if fmt == "raw" else log.poll()
         plain = fmt == "plain" or (fmt == "auto" and sys.stdout.isatty())
         _print(last[max(0, len(last) - n) :], plain=plain)

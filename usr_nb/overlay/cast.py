@@ -210,7 +210,7 @@ def _parse_nested(
             raise fail.cell(cell, row, str(error)[:60]) from None
     try:
         return pa.chunked_array([pa.array(out, target)])
-    except (OverflowError, pa.ArrowException):
+    except (OverflowError, UnicodeEncodeError, pa.ArrowException):
         _raise_first_unfit(text, out, target, fail)
         raise
 
@@ -221,7 +221,7 @@ def _raise_first_unfit(
     for row, value in enumerate(parsed):
         try:
             pa.scalar(value, target)
-        except (OverflowError, pa.ArrowException) as error:
+        except (OverflowError, UnicodeEncodeError, pa.ArrowException) as error:
             raise fail(text, row, str(error)[:60]) from None
 
 

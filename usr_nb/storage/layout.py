@@ -106,7 +106,10 @@ def user_path(path: str | os.PathLike[str]) -> Path:
     >>> user_path("~no-such-user-here/x").as_posix()
     '~no-such-user-here/x'
     """
-    return Path(os.path.expanduser(path))  # noqa: PTH111
+    try:
+        return Path(os.path.expanduser(path))  # noqa: PTH111
+    except ValueError:
+        return Path(path)  # A name that holds NUL; whoever opens it says so.
 
 
 def real_path(path: str | os.PathLike[str]) -> Path:

@@ -16,9 +16,9 @@ from usr_nb.errors import (
     some,
 )
 from usr_nb.storage import notes
-from usr_nb.storage.inside import check_folder
+from usr_nb.storage.inside import check_link
 from usr_nb.storage.intents import dataset_exists
-from usr_nb.storage.layout import REGISTRY_FILE, Layout, real_path, user_path
+from usr_nb.storage.layout import META, REGISTRY_FILE, Layout, real_path, user_path
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,6 @@ def literal_place(root: Path, name: str) -> Place:
             f"Dataset '{name}' is a link that leaves the root {root}",
             hint="Give the dataset's own path instead.",
         )
-    check_folder(folder, root)
     parts = name.split("/")
     if len(parts) == 2 and dataset_exists(Layout(root / parts[0])):
         raise ValidationError(
@@ -190,6 +189,8 @@ def place_of_folder(folder: Path, root: Path | None) -> Place:
     if root is not None and full.is_relative_to(root.resolve()):
         rel = full.relative_to(root.resolve()).as_posix()
         return literal_place(root, rel)
+    # Its first line is read here; all else is judged where it is read (``dataset.context``).
+    check_link(full / META, full)
     name = check_dataset_id(notes.require_name(Layout(full).meta))
     tail = full.parts[-name.count("/") - 1 :]
     if "/".join(tail) != name:
@@ -198,7 +199,6 @@ def place_of_folder(folder: Path, root: Path | None) -> Place:
             hint="Rename the folder, or correct the first line of meta.md.",
         )
     outside = Path(*full.parts[: len(full.parts) - len(tail)])
-    check_folder(full, outside)
     return Place(outside, name, full)
 
 
