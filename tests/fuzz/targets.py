@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from tests.fuzz import mutate, seeds
-from usr_nb import Dataset, register_namespace
+from usr_nb import Dataset, filter_from_json, parse_filter, register_namespace
 from usr_nb.contract import iupac, names, records, times
 from usr_nb.contract.events import decode_event, encode_event, redact
 from usr_nb.contract.registry import parse_columns_spec
@@ -35,6 +35,7 @@ from usr_nb.readers import open_rows
 from usr_nb.storage import eventlog, footer, intents, notes, registryfile, roots, slots
 from usr_nb.storage.follow import LogReader
 from usr_nb.storage.layout import Layout
+from usr_nb.sync import remotes
 from usr_nb.tools.densegen import sites
 from usr_nb.tools.legacy import Entries, load_pt
 from usr_nb.tools.legacy_cells import LOGITS_KEY
@@ -407,6 +408,25 @@ def _meta(place: Place, data: bytes) -> object:
     return notes.require_name(place.dir / "meta.md"), copy.info().rows
 
 
+def _remotes_file(place: Place, data: bytes) -> None:
+    (place.folder / "remotes.yaml").write_bytes(data)
+    os.environ[remotes.ENV] = str(place.folder / "remotes.yaml")
+
+
+def _remotes(place: Place, data: bytes) -> object:
+    return remotes.load()
+
+
+def _filter_line(place: Place, data: bytes) -> object:
+    found = parse_filter(text_of(data))
+    assert filter_from_json(found.to_json()) == found
+    return found.as_line()
+
+
+def _filter_json(place: Place, data: bytes) -> object:
+    return filter_from_json(data).as_line()
+
+
 def _bitmap(place: Place, data: bytes) -> object:
     return unpack_bitmap(text_of(data), 80)
 
@@ -472,6 +492,12 @@ def _material(*suffixes: str) -> list[bytes]:
     return [v for k, v in seeds.material().items() if k.endswith(suffixes)]
 
 
+_REMOTES = (
+    b"remotes:\n  lab: {type: ssh, host: h.example.org, user: u, base_dir: /data, port: 22}\n"
+    b"  two:\n    type: ssh\n    host: h\n    user: u\n    base_dir: /x\n    ssh_key_env: KEY\n"
+)
+_FILTERS = [b"length in [50, 60] and not masked", b"(gc > 0.5 or m__n <= -1.5e3) and m__s is null",
+            b"m__s == \"it's\" and not (length < 3)"]  # fmt: skip
 _YAML = seeds.REGISTRY.as_yaml().encode()
 _SPEC = b"m__x:float64,y:list<float32>,z:fixed_size_list<int8>[3],t:timestamp[us, UTC]"
 _TYPES = [b"struct<a:list<struct<b:int8,c:string>>,d:fixed_size_list<float16>[12]>",
@@ -530,6 +556,10 @@ TARGETS: dict[str, Target] = {t.name: t for t in (
                              b"(x{1,99}){1,99}"], _regex, _with_dataset()),
     Target("densegen", lambda: [b"lexa:CTGTATAT\ncpxr:ACGT\n", b"LexA: C\n:\n"], _densegen),
     Target("legacy-entry", lambda: [_ENTRY], _legacy_entry),
+    Target("remotes", lambda: [_REMOTES], _remotes, _remotes_file),
+    Target("filter-line", lambda: _FILTERS, _filter_line),
+    Target("filter-json", lambda: [parse_filter(f.decode()).to_json().encode() for f in _FILTERS],
+           _filter_json),
     Target("unspoken", seeds.unspoken, _bitmap),
     *([Target("pt", _pt_seeds, _pt, _pt_file, binary=True)] if TORCH else []),
 )}  # fmt: skip

@@ -28,6 +28,8 @@ KIND: dict[str, str | None] = {
     "include_overlays": "NAMESPACE", "keep": "NAMESPACE", "columns": "COLUMN", "key_col": "COLUMN",
     "match": "COLUMN", "names": "COLUMN", "id": "IDS", "ids": "IDS", "pattern": "PATTERN",
     "path": "PATH",
+    "column": "COLUMN", "text": "FILTER", "where": None, "touching": "FREE",
+    **dict.fromkeys(("since", "until", "direction", "prefer", "verify"), "WORD"), "remote": "HOST",
     "out": "OUT", "action": "WORD", "spec": "SPEC",
     **dict.fromkeys(("fmt", "on_conflict", "key", "backend", "aggregate", "mode", "registry_mode",
                      "qc_status",
@@ -45,6 +47,8 @@ KIND: dict[str, str | None] = {
                      None),
 }  # fmt: skip
 KIND_HERE: dict[tuple[str, str], str | None] = {
+    # What is looked for in the log may be anything; nothing is found then.
+    ("history", "action"): "FREE",
     ("dedupe", "keep"): "WORD", ("register_namespace", "columns"): "SPEC", ("import_report",
                                                                             "source"): "PATH",
     ("attach", "path"): "PATH", ("init_root", "root"): "ROOT",
@@ -68,6 +72,8 @@ NEEDED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 #: Given wherever a parameter of that name must be there.
 REQUIRED: dict[str, Any] = {
+    "name": "mine", "column": "quickstart__x", "text": "length > 3", "where": "{filter}",
+    "remote": "lab",
     "root": "{root}", "id": "{id}", "ids": "{id}", "pattern": "ACG", "path": "{folder}/more.csv",
     "namespace": "evo2", "ds": "{ds}",
 }  # fmt: skip
@@ -135,6 +141,8 @@ def filled(scene: Scene, value: Any) -> Any:
         return pa.table({"id": [scene.ids[0]], "evo2__score": [1.5]})
     if value == "{id}":
         return scene.ids[0]
+    if value == "{filter}":
+        return usr_nb.parse_filter("length > 3")
     if value == "{ds}":
         return Dataset.open(scene.root, DATASET)
     if isinstance(value, list):
@@ -224,7 +232,9 @@ def harmless(name: str, parameter: str, value: str) -> bool:
     own = (name, parameter) == ("log_event", "action") and value == "nonesuch"
     # A report names what is wrong; a specification alone registers nothing.
     tells = name == "import_report" or (name, value) == ("parse_columns_spec", "usr")
-    return none_at_all or own or tells
+    # The name of a filter is data in the log, and no path is made of it.
+    named = name == "save_filter"
+    return none_at_all or own or tells or named
 
 
 def test_every_public_call_is_tried() -> None:

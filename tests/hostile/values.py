@@ -103,12 +103,22 @@ HOST: Final = (
 #: Folders on another machine.
 FAR: Final = ("-rf", "a\nb", "a\0b", "x\x1b[2J", "\udcff", LONG)
 
+#: Filters and other little languages.
+FILTER: Final = (
+    "", "(", ")", "x", "x >", "and", "not " * 500 + "x", "(" * 3000, "x > 1 and " * 500,
+    "x > 1e999",
+    "x == 'a\0b'", "'; DROP TABLE x; --", "__import__('os').system('id')", "x.__class__",
+    "\udcff > 1",
+    "sequence ~ '(a+)+$'", "sequence ~ '('", '{"a": ' * 500, "[" * 3000, "NaN", "é > 1",
+    "1 == 1; x", LONG,
+)  # fmt: skip
+
 KINDS: Final[dict[str, tuple[str, ...]]] = {
     "ID": ID, "NAMESPACE": NAMESPACE, "COLUMN": COLUMN, "SPEC": SPEC, "NAME": NAME, "IDS": IDS,
     "PATH": PATH,
     "OUT": OUT, "ROOT": ROOT, "PATTERN": PATTERN, "GLOB": GLOB, "WORD": WORD, "NUMBER": NUMBER,
     "FREE": FREE,
-    "HOST": HOST, "FAR": FAR,
+    "HOST": HOST, "FILTER": FILTER, "FAR": FAR,
 }  # fmt: skip
 #: Kinds of which some values are fine after all; nothing outside the root may change even so.
-MAY_SUCCEED: Final = frozenset({"FREE", "PATTERN", "GLOB", "ROOT", "NUMBER"})
+MAY_SUCCEED: Final = frozenset({"FILTER", "FREE", "PATTERN", "GLOB", "ROOT", "NUMBER"})

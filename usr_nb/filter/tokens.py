@@ -10,6 +10,8 @@ from typing import Final, Literal
 from usr_nb.errors import ValidationError
 
 MAX_LINE: Final = 1 << 20
+#: A list of 25,000 ids, which is what fits into a line, has a fourth of them.
+MAX_WORDS: Final = 200_000
 #: Words with a meaning; a column or a value of such a name is quoted.
 WORDS: Final = frozenset(
     {
@@ -94,6 +96,10 @@ def tokens_of(text: str) -> list[Token]:
         kind = m.lastgroup
         if kind != "space":
             found.append(_token(text, kind, m.group(), at))
+            if len(found) > MAX_WORDS:
+                raise FilterSyntaxError(
+                    f"the line has more than {MAX_WORDS:,} words", text=text, position=at
+                )
         at = m.end()
     return [*found, Token("end", "", len(text), "")]
 
