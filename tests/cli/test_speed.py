@@ -11,7 +11,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,32 +30,46 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def seconds(*argv: str) -> float:
-    least = float("inf")
+UNIT = ("-c", "import pyarrow.parquet")
+
+
+def ratios(*commands: Sequence[str]) -> list[float]:
+    """Return how many times as long as the unit each command takes.
+
+    All are run in turn, so that a busy moment of the machine meets each of them.
+    """
+    least = [float("inf")] * (len(commands) + 1)
     for _ in range(RUNS):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [sys.executable, *argv], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=True, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        least = min(least, sum(after[:2]) - sum(before[:2]))
-    return least
+        for i, argv in enumerate([UNIT, *([*USR, *c] for c in commands)]):
+            least[i] = min(least[i], seconds(*argv))
+    return [t / least[0] for t in least[1:]]
+
+
+def seconds(*argv: str) -> float:
+    """Return the processor time of one run."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, *argv], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return sum(after[:2]) - sum(before[:2])
 
 
 def test_ls_and_help_start_fast(root: Path):
     for i in range(48):
         shutil.copytree(root / "lab" / "other", root / f"ns{i % 5}" / f"d{i}")
-    unit = seconds("-c", "import pyarrow.parquet")
-    assert seconds(*USR, "ls", "--root", str(root), "--format", "json") <= 1.3 * unit
-    assert seconds(*USR, "--help") <= 0.8 * unit
+    listing, helping = ratios(["ls", "--root", str(root), "--format", "json"], ["--help"])
+    assert listing <= 1.3
+    assert helping <= 0.8
 
 
 def test_looking_at_records_starts_fast(root: Path):
-    unit = seconds("-c", "import pyarrow.parquet")
-    for argv in (["head", "demo"], ["grep", "demo", "--pattern", "TTGACA"],
-                 ["get", "demo", "--id", "93664019"], ["info", "demo"]):  # fmt: skip
-        assert seconds(*USR, *argv, "--root", str(root)) <= 3 * unit, argv
+    looks = [["head", "demo"], ["grep", "demo", "--pattern", "TTGACA"],
+             ["get", "demo", "--id", "93664019"], ["info", "demo"]]  # fmt: skip
+    found = ratios(*([*argv, "--root", str(root)] for argv in looks))
+    # About 2.7; each face of Dataset that is imported at once adds to it, pandas would add 1.5.
+    assert max(found) <= 3.4, found
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def next_writer(store: Store, operation: Operation, *, seconds: float) -> None:
         stage.event({**_NEXT, "artifacts": {}})
 
     def nothing(stage: slots.Stage) -> None:
-        stage.intent.drop.append("_txn/none")
+        stage.intent.drop.append("_snapshots/records-00010101T000000000000-auto.parquet")
 
     with later(seconds), warnings.catch_warnings():
         warnings.simplefilter("error")

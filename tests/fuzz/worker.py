@@ -120,13 +120,14 @@ def run(job: dict, page: mmap.mmap) -> dict:
         dice = mutate.pick(job["seed"], target.name, number)
         data = built(target, dice, good)
         clock = time.monotonic()
-        PAGE.pack_into(page, 0, number, clock)
+        # Not pack_into, which writes zeros first: who looks just then would see them.
+        page[:] = PAGE.pack(number, clock)
         how, why = lab.try_one(target, data)
         longest = max(longest, time.monotonic() - clock)
         ends[how] += 1
         if how not in ("typed", "result"):
             faults.append({"number": number, "how": how, "why": why})
-        PAGE.pack_into(page, 0, number + 1, time.monotonic())
+        page[:] = PAGE.pack(number + 1, time.monotonic())
         if len(faults) >= job["enough"]:
             break
     shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import PurePosixPath
 
@@ -172,6 +173,10 @@ def check_relative(path: str) -> PurePosixPath:
     rel = PurePosixPath(path)
     if len(path) > MAX_PATH or any(len(part.encode(errors="replace")) > 255 for part in rel.parts):
         raise ValidationError(f"Path {path[:80]!r}... is longer than a file system allows")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ValidationError(f"Path {ascii(path)[:80]} is none that a disk can hold") from None
     if rel.is_absolute() or not rel.parts or ".." in rel.parts or "\0" in path:
         raise ValidationError(f"Path {path[:80]!r} leaves its folder")
     return rel

@@ -145,6 +145,10 @@ def read_info(file: OverlayFile, opened: pq.ParquetFile) -> PartInfo:
             f"{file.path}: usr:overlay_key is {key[:40]!r}",
             hint=f"It must be one of {', '.join(KEYS)} and a column of the file.",
         )
+    if len(set(schema.names)) < len(schema.names):
+        raise SchemaError(
+            f"{file.path}: two columns have one name", hint="Write the file again, or move it away."
+        )
     named = meta.get(META_NAMESPACE, file.namespace.encode()).decode("utf-8", errors="replace")
     if named != file.namespace:
         raise NamespaceError(f"{file.path} says it belongs to namespace {named[:60]!r}")

@@ -23,7 +23,8 @@ def plain_type(dtype: pa.DataType, depth: int = 0) -> pa.DataType:
     Raises
     ------
     ValueError
-        The type is nested deeper than 64 levels, or means something only pandas knows.
+        The type is nested deeper than 64 levels, names a field twice, or means something only
+        pandas knows.
 
     Examples
     --------
@@ -43,7 +44,11 @@ def plain_type(dtype: pa.DataType, depth: int = 0) -> pa.DataType:
         return pa.list_(plain_type(dtype.value_type, depth + 1), dtype.list_size)
     if _is_list(dtype):
         return pa.list_(plain_type(dtype.value_type, depth + 1))
+    if kinds.is_timestamp(dtype):
+        _ = dtype.tz  # A ValueError if it is no text: later it would be a bare one.
     if kinds.is_struct(dtype):
+        if len({f.name for f in dtype}) < dtype.num_fields:
+            raise ValueError("a struct names a field twice")
         return pa.struct([pa.field(f.name, plain_type(f.type, depth + 1)) for f in dtype])
     if kinds.is_map(dtype):
         return pa.map_(

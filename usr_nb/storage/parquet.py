@@ -165,18 +165,30 @@ def check_footer(footer: pq.FileMetaData, size: int) -> None:
 
 
 def check_names(schema: pa.Schema, where: Path | str) -> pa.Schema:
-    """Return a schema all of whose names, nested ones too, are text; else raise StorageError."""
+    """Return a schema whose names, nested ones and of time zones too, are text.
 
-    def touch(fields: Iterable[pa.Field]) -> None:
-        for f in fields:
-            if f.name and pa.types.is_nested(f.type):
-                touch(f.type.field(i) for i in range(f.type.num_fields))
-
+    Raises
+    ------
+    StorageError
+        If one is not; pyarrow says so only when it is asked for that name.
+    """
     try:
-        touch(schema)
+        for field in schema:
+            _touch(field)
     except UnicodeDecodeError as error:
         raise damaged(where, error) from None
     return schema
+
+
+def _touch(field: pa.Field) -> None:
+    """Ask for every name in a field."""
+    dtype = field.type
+    _ = field.name
+    if pa.types.is_timestamp(dtype):
+        _ = dtype.tz
+    elif pa.types.is_nested(dtype):
+        for i in range(dtype.num_fields):
+            _touch(dtype.field(i))
 
 
 def damaged(path: Path | str, error: Exception) -> StorageError:
