@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from usr_nb.filter import tree
+from usr_nb.filter.feature import Feature
 
 CODES = {
     "A": "A", "C": "C", "G": "G", "T": "TU", "U": "TU", "R": "AG", "Y": "CTU", "S": "CG",
@@ -32,7 +33,7 @@ def isnan(value: Any) -> bool:
 # Values -------------------------------------------------------------------------------------------
 
 
-def leaf_type(feature: tree.Feature, schema: pa.Schema) -> pa.DataType | None:
+def leaf_type(feature: Feature, schema: pa.Schema) -> pa.DataType | None:
     if feature.computed:
         return pa.float64() if feature.name == "gc" else None
     dtype = schema.field(feature.name).type
@@ -43,7 +44,7 @@ def leaf_type(feature: tree.Feature, schema: pa.Schema) -> pa.DataType | None:
     return pa.float64() if feature.reducer == "mean" else dtype
 
 
-def value_of(feature: tree.Feature, row: dict[str, Any]) -> Any:
+def value_of(feature: Feature, row: dict[str, Any]) -> Any:
     if feature.computed:
         return computed(feature.name, row)
     value = row[feature.name]

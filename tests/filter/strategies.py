@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from usr_nb.filter import tree
-from usr_nb.filter.tree import Feature
+from usr_nb.filter import feature as feature_module, tree
+from usr_nb.filter.feature import Feature
 
 INTS = {f"{s}{b}": getattr(pa, f"{s}{b}")() for s in ("int", "uint") for b in (8, 16, 32, 64)}
 FLOATS = {"float16": pa.float16(), "float32": pa.float32(), "float64": pa.float64()}
@@ -137,9 +137,9 @@ FEATURES: list[Feature] = [
     Feature("length"),
     Feature("gc", computed=True),
     Feature("a__ints", (0,)), Feature("a__ints", (-1,)), Feature("a__vec", (2,)),
-    *(Feature("a__ints", (), r) for r in tree.REDUCERS),
-    *(Feature("a__vec", (), r) for r in tree.REDUCERS),
-    *(Feature("a__halves", (), r) for r in tree.REDUCERS),
+    *(Feature("a__ints", (), r) for r in feature_module.REDUCERS),
+    *(Feature("a__vec", (), r) for r in feature_module.REDUCERS),
+    *(Feature("a__halves", (), r) for r in feature_module.REDUCERS),
     Feature("a__words", (), "len"), Feature("a__text", (), "len"),
     Feature("a__inner", ("p",)), Feature("a__inner", ("q q",), "max"),
     Feature("a__inner", ("q q", 0)), Feature("a__many", (0, "p")),

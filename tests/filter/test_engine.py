@@ -14,7 +14,8 @@ from tests.filter.reference import keeps
 from usr_nb.errors import SchemaError, ValidationError
 from usr_nb.filter.build import F
 from usr_nb.filter.engine import mask_of
-from usr_nb.filter.tree import Feature, Filter, IsNull, Range, negation
+from usr_nb.filter.feature import Feature
+from usr_nb.filter.tree import Filter, IsNull, Range, negation
 
 DAY = datetime(2026, 1, 31, tzinfo=UTC)
 

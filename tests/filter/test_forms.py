@@ -14,22 +14,23 @@ from hypothesis import given, settings, strategies as st
 from tests.filter import strategies as some
 from tests.filter.reference import keeps
 from usr_nb.errors import SequencesError, ValidationError
-from usr_nb.filter import tree
+from usr_nb.filter import feature as feature_module, tree
 from usr_nb.filter.build import F
 from usr_nb.filter.codec import (
     filter_from_json,
     filter_from_plain,
 )
+from usr_nb.filter.feature import Feature
 from usr_nb.filter.line import parse_filter
 from usr_nb.filter.regex import RegexError
 from usr_nb.filter.tokens import FilterSyntaxError
-from usr_nb.filter.tree import Feature, Filter, In, Not, Range, all_of, any_of
+from usr_nb.filter.tree import Filter, In, Not, Range, all_of, any_of
 
 names = st.sampled_from(["a__x", "length", "gc", "in", "a b", "a`b", 'q"', "F", "x.y", "é", "len"])
 steps = st.lists(st.sampled_from(["p", "a b", "in", "`", 0, -1, 12]), max_size=3).map(tuple)
 features = st.one_of(
-    st.builds(Feature, names, steps, st.none() | st.sampled_from(tree.REDUCERS)),
-    st.sampled_from([Feature(c, computed=True) for c in tree.COMPUTED]),
+    st.builds(Feature, names, steps, st.none() | st.sampled_from(feature_module.REDUCERS)),
+    st.sampled_from([Feature(c, computed=True) for c in feature_module.COMPUTED]),
 )
 texts = st.text(max_size=8) | st.sampled_from(['a"b', "it's", "\\d", "'\\", "\n", "\u2028", "true"])
 
@@ -47,8 +48,8 @@ def moved(draw: st.DrawFn, inner: st.SearchStrategy[Filter]) -> Filter:
             return {**node, "of": [swap(n) for n in node["of"]]}
         if "of" in node:
             return {**node, "of": swap(node["of"])}
-        old = next(f for f in new if tree.plain_feature(f) == node["feature"])
-        out = {**node, "feature": tree.plain_feature(new[old])}
+        old = next(f for f in new if feature_module.plain_feature(f) == node["feature"])
+        out = {**node, "feature": feature_module.plain_feature(new[old])}
         if node["kind"] == "text":
             out["text"] = draw(texts)
         if node["kind"] == "in" and isinstance(node["values"][0], str):

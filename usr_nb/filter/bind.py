@@ -11,7 +11,8 @@ import pyarrow as pa
 from usr_nb.contract.records import STATE_SCHEMA, TOMBSTONE_SCHEMA
 from usr_nb.contract.types import type_text
 from usr_nb.errors import SchemaError, did_you_mean, join_hints, some
-from usr_nb.filter.tree import Condition, Feature, Filter, In, IsNaN, IsNull, Range
+from usr_nb.filter.feature import Feature
+from usr_nb.filter.tree import Condition, Filter, In, IsNaN, IsNull, Range
 from usr_nb.filter.values import one_kind
 
 TypeClass = Literal["number", "text", "bool", "time", "list", "struct", "other"]

@@ -8,14 +8,12 @@ from datetime import datetime
 from typing import Literal
 
 from usr_nb.errors import ValidationError
+from usr_nb.filter.feature import Computed, Feature, Reducer
 from usr_nb.filter.tree import (
-    Computed,
-    Feature,
     Filter,
     IsNaN,
     IsNull,
     Motif,
-    Reducer,
     Regex,
     Strand,
     Text,

@@ -26,15 +26,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from usr_nb.errors import ValidationError, did_you_mean, join_hints
+from usr_nb.filter.feature import COMPUTED, REDUCERS, Feature
 from usr_nb.filter.tree import (
-    COMPUTED,
     FILTER_VERSION,
     MAX_DEPTH,
     MAX_NODES,
-    REDUCERS,
     STRANDS,
     TEXT_TESTS,
-    Feature,
     Filter,
     IsNaN,
     IsNull,

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from usr_nb.filter.bind import COMPUTED_TYPES, MAYBE, SOURCES, check_feature
+from usr_nb.filter.feature import Feature
 from usr_nb.filter.letters import Int, gc_shares
-from usr_nb.filter.tree import Feature
 
 Mask = npt.NDArray[np.bool_]
 

@@ -20,11 +20,11 @@ from usr_nb.contract.progress import tracked
 from usr_nb.errors import ValidationError
 from usr_nb.filter.bind import MAYBE, bind, needed
 from usr_nb.filter.compute import Mask, Values, mask_from, values_of
+from usr_nb.filter.feature import Feature
 from usr_nb.filter.motif import rows_with_hit
 from usr_nb.filter.tree import (
     And,
     Condition,
-    Feature,
     Filter,
     In,
     IsNaN,

@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from usr_nb.errors import ValidationError
 from usr_nb.filter.bind import check_condition, check_feature
+from usr_nb.filter.feature import REDUCERS, Feature, Reducer
 from usr_nb.filter.regex import RegexError
 from usr_nb.filter.tokens import (
     COMPUTED_WORDS,
@@ -36,16 +37,13 @@ from usr_nb.filter.tokens import (
     tokens_of,
 )
 from usr_nb.filter.tree import (
-    REDUCERS,
     TEXT_TESTS,
     Condition,
-    Feature,
     Filter,
     IsNaN,
     IsNull,
     Motif,
     Not,
-    Reducer,
     Regex,
     Strand,
     Text,

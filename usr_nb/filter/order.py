@@ -14,8 +14,8 @@ from usr_nb.filter.bind import check_feature, class_of
 from usr_nb.filter.build import SortKey, Term
 from usr_nb.filter.compute import values_of
 from usr_nb.filter.engine import dataset_schema, feature_batches, whole
+from usr_nb.filter.feature import Feature
 from usr_nb.filter.line import parse_feature
-from usr_nb.filter.tree import Feature
 from usr_nb.overlay.merge import Merged
 
 Int = npt.NDArray[np.int64]

@@ -19,9 +19,10 @@ from usr_nb.filter.build import Term
 from usr_nb.filter.codec import filter_from_json
 from usr_nb.filter.distance import Metric, Texts, far_apart
 from usr_nb.filter.engine import visible
+from usr_nb.filter.feature import Feature, plain_feature
 from usr_nb.filter.line import parse_feature
 from usr_nb.filter.order import By, feature_column, sort_keys, sorted_rows
-from usr_nb.filter.tree import Feature, Filter, canonical_text, plain_feature
+from usr_nb.filter.tree import Filter, canonical_text
 from usr_nb.filter.words import feature_line
 from usr_nb.overlay.merge import Merged
 

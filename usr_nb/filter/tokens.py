@@ -10,8 +10,8 @@ from typing import Final, Literal
 from usr_nb.errors import ValidationError
 
 MAX_LINE: Final = 1 << 20
-#: A list of 25,000 ids, which is what fits into a line, has a fourth of them.
-MAX_WORDS: Final = 200_000
+#: A list of 25,000 ids, which is what fits into a line, has half of them.
+MAX_WORDS: Final = 100_000
 #: Words with a meaning; a column or a value of such a name is quoted.
 WORDS: Final = frozenset(
     {
