@@ -42,7 +42,7 @@ import tempfile
 import threading
 import time
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,7 @@ NOT_COPIED = shutil.ignore_patterns(
 )
 # At the top of the checkout only: a package may well hold a folder of such a name.
 NOT_COPIED_FROM_TOP = {"demo", "build", "dist"}
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 FIELDS = {"id", "rule", "file", "find", "replace", "tests"}
 OPTIONAL = {"timeout", "why"}
 TIMEOUT = 120.0
@@ -118,6 +119,58 @@ def _mutant(source: str, number: int, entry: dict[str, object]) -> Mutant:
     if path.is_absolute() or ".." in path.parts:
         raise ListError(f"{place}: file must lie in the checkout")
     return Mutant(**{**entry, "tests": tuple(tests)})  # type: ignore[arg-type]
+
+
+def find_stale(root: Path, mutants: Iterable[Mutant]) -> list[str]:
+    """Say which entries no longer fit the tree, without running any test."""
+    texts: dict[str, str | None] = {}
+
+    def text(name: str) -> str | None:
+        if name not in texts:
+            path = root / name
+            texts[name] = path.read_text("utf-8") if path.is_file() else None
+        return texts[name]
+
+    found = []
+    for mutant in mutants:
+        problems = [
+            _misfit(mutant, text(mutant.file)),
+            *(_absent(t, text, root) for t in mutant.tests),
+        ]
+        found += [f"{mutant.id} [{mutant.rule}]: {p}" for p in problems if p]
+    return found
+
+
+def _misfit(mutant: Mutant, text: str | None) -> str | None:
+    if text is None:
+        return f"no such file: {mutant.file}"
+    if (count := text.count(mutant.find)) != 1:
+        return f"`find` occurs {count} times in {mutant.file}, not once"
+    if mutant.file.endswith(".py"):
+        try:
+            ast.parse(text.replace(mutant.find, mutant.replace))
+        except SyntaxError as error:
+            return f"the mistake does not compile: {error}"
+    return None
+
+
+def _absent(test: str, text: Callable[[str], str | None], root: Path) -> str | None:
+    """Say that a named test is not there; of an expression and of parameters only pytest knows."""
+    if test.startswith("-k"):
+        return None
+    file, *names = test.partition("[")[0].split("::")
+    if not names and (root / file).is_dir():
+        return None
+    source = text(file)
+    if source is None:
+        return f"no such test file: {file}"
+    body = ast.parse(source).body
+    for name in names:
+        inside = [n for n in body if isinstance(n, DEFINITIONS) and n.name == name]
+        if not inside:
+            return f"no such test: {test}"
+        body = inside[0].body
+    return None
 
 
 def copy_tree(root: Path, to: Path) -> Path:
@@ -200,18 +253,11 @@ def try_mutant(tree: Path, mutant: Mutant) -> Verdict:
         return Verdict(mutant, outcome, detail, time.monotonic() - start)
 
     path = tree / mutant.file
-    if not path.is_file():
-        return verdict("BROKEN", f"no such file: {mutant.file}")
-    original = path.read_text("utf-8")
-    if (count := original.count(mutant.find)) != 1:
-        return verdict("BROKEN", f"`find` occurs {count} times in {mutant.file}, not once")
-    changed = original.replace(mutant.find, mutant.replace)
-    if path.suffix == ".py":
-        try:
-            ast.parse(changed)
-        except SyntaxError as error:
-            return verdict("BROKEN", f"the mistake does not compile: {error}")
-    path.write_text(changed, "utf-8")
+    original = path.read_text("utf-8") if path.is_file() else None
+    if problem := _misfit(mutant, original):
+        return verdict("BROKEN", problem)
+    assert original is not None
+    path.write_text(original.replace(mutant.find, mutant.replace), "utf-8")
     try:
         found = _judge(tree, mutant)
         for _ in range(AGAIN):

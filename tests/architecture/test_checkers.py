@@ -353,3 +353,8 @@ def test_tracked_texts():
     ]
     assert len(tracked.check_texts({"a": "\n".join(bad)})) == len(bad)
     assert tracked.check_texts({"a": "\n".join(good)}) == []
+
+
+def test_placeholders():
+    texts = {"docs/a.md": "so many:\n@" + "@FIGURES@" + "@\n", "b.py": "a @" + "@ b", "c.md": "a@b"}
+    assert tracked.check_placeholders(texts) == ["docs/a.md:2: left over: @" + "@FIGURES"]

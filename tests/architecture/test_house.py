@@ -88,6 +88,11 @@ def test_no_registry_address_and_no_machine_path_is_committed():
     assert not found, shown(found)
 
 
+def test_no_page_has_a_placeholder_left():
+    found = tracked.check_placeholders(tracked.read_texts(ROOT))
+    assert not found, shown(found)
+
+
 def test_constraints_are_plain_pins():
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]

@@ -1,4 +1,4 @@
-"""What no committed file may hold: addresses of package registries, paths of one machine."""
+"""What no committed file may hold: package registries, paths of one machine, half-done pages."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _HOSTS = [
 ]
 REGISTRY = re.compile("|".join(re.escape(f"{a}.{b}") for a, b in _HOSTS), re.IGNORECASE)
 MACHINE_PATH = re.compile(r"(?<![\w.~}\])*-])/(?:work|root|home)/[\w.]")
+#: What a page holds in place of a figure that is still to come.
+PLACEHOLDER = re.compile(r"@@\w*")
 _SKIPPED = {"node_modules", "__pycache__"}
 _SKIPPED_AT_TOP = {"demo", "build", "dist"}
 
@@ -50,6 +52,17 @@ def check_texts(texts: dict[str, str]) -> list[str]:
                 if hit := pattern.search(line):
                     found.append(f"{name}:{number}: {what}: {hit.group()}")
     return found
+
+
+def check_placeholders(texts: dict[str, str]) -> list[str]:
+    """Find pages that were never finished."""
+    return [
+        f"{name}:{number}: left over: {hit.group()}"
+        for name, text in texts.items()
+        if name.endswith(".md")
+        for number, line in enumerate(text.splitlines(), 1)
+        if (hit := PLACEHOLDER.search(line))
+    ]
 
 
 def read_texts(root: Path) -> dict[str, str]:
