@@ -31,7 +31,12 @@ def _for_host(widget: Panel) -> Any:
     return mo.ui.anywidget(widget) if mo.running_in_notebook() else widget
 
 
-def sequences(ds: Dataset, *, rows: Sequence[int] | npt.NDArray[Any] | None = None) -> Any:
+def sequences(
+    ds: Dataset,
+    *,
+    rows: Sequence[int] | npt.NDArray[Any] | None = None,
+    where: object = None,
+) -> Any:
     """Show the sequences of a dataset: letters, features, tracks, comparisons.
 
     Only what is visible is read, 100 KB at a time, so that a million records open at once.
@@ -42,6 +47,9 @@ def sequences(ds: Dataset, *, rows: Sequence[int] | npt.NDArray[Any] | None = No
         The dataset; it is read, never written.
     rows : sequence of int, optional
         Only these rows of the base (0-based), in this order; tombstoned rows are left out.
+    where : Filter, str, or what `panel.filter` returned, optional
+        Only the records that it keeps. A filter panel is followed: in marimo the cell runs again
+        after each gesture, elsewhere the panel shows the new rows by itself.
 
     Returns
     -------
@@ -65,7 +73,7 @@ def sequences(ds: Dataset, *, rows: Sequence[int] | npt.NDArray[Any] | None = No
     >>> sequences(ds)
     SequencesPanel('demo')
     """
-    return _for_host(SequencesPanel(ds, rows=rows))
+    return _for_host(SequencesPanel(ds, rows=rows, where=where))
 
 
 def history(ds: Dataset) -> Any:

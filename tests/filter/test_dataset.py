@@ -347,3 +347,25 @@ def test_a_table_of_kept_rows_reads_like_any_other(ds):
             kept_rows(merged, 3)
         with pytest.raises(ValidationError, match="column 4"):
             kept_rows(merged, "gc ~ 3")
+
+
+def test_reads_and_exports_keep_what_a_filter_keeps(tmp_path):
+    ds = new(fresh(tmp_path, a="a__x:int64"), LETTERS)
+    frame = ds.head(99)
+    ids = frame["id"].tolist()
+    ds.write_overlay("a", pa.table({"id": ids, "x": list(range(len(ids)))}))
+    ds.tombstone(ids[:1])
+    wanted = [i for i, n in zip(ids[1:], frame["length"][1:], strict=True) if n > 7]
+    for where in (F.length > 7, "length > 7"):
+        batches = ds.scan(["id"], where=where)
+        assert [i for b in batches for i in b["id"].to_pylist()] == wanted
+        assert ds.head(2, where=where)["id"].tolist() == wanted[:2]
+        found = ds.export("csv", tmp_path / "out.csv", ["id"], where=where)
+        assert (found.rows, found.hidden) == (len(wanted), 1)
+        assert (tmp_path / "out.csv").read_text().replace(chr(34), "").split()[1:] == wanted
+    assert ds.head(9, ["id"], include_derived=False, where="a__x > 4")["id"].tolist() == ids[5:]
+    assert list(ds.pick(where="length > 7", order_by="length desc", top=1).ids) == [
+        max(zip(frame["length"][1:], ids[1:], strict=True), key=lambda p: p[0])[1]
+    ]
+    with pytest.raises(SchemaError, match="lengt"):
+        ds.head(where="lengt > 7")

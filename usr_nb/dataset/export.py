@@ -20,6 +20,7 @@ from usr_nb.dataset.fasta import fasta_bytes, naming
 from usr_nb.dataset.safecsv import harmless
 from usr_nb.dataset.values import json_text
 from usr_nb.errors import ValidationError, did_you_mean
+from usr_nb.filter.kept import Where, kept
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage import door
 from usr_nb.storage.door import Sink
@@ -54,6 +55,7 @@ def export(
     include_deleted: bool,
     names: str | None = None,
     safe_csv: bool = False,
+    where: Where | None = None,
 ) -> ExportResult:
     """Write the merged records to a file, which appears whole or not at all."""
     writers: dict[str, Callable[[Any, pa.Schema, Iterable[pa.RecordBatch]], int]] = {
@@ -72,7 +74,8 @@ def export(
             f"safe_csv is for csv; {fmt} holds no formulas", hint="Leave --safe-csv out."
         )
     path = check_output(user_path(out))
-    with ctx.merged(include_deleted=include_deleted) as merged:
+    with ctx.merged(include_deleted=include_deleted) as found:
+        merged = kept(found, where)
         chosen = merged.check_columns(["id"] if fmt == "fasta" else columns)
         schema = pa.schema([merged.field(n) for n in chosen])
         counted = Counted(merged)
@@ -86,7 +89,8 @@ def export(
                     sink.write(piece)
             else:
                 writers[fmt](sink, schema, counted.batches(chosen))
-        hidden = merged.base_rows - counted.rows
+        live = None if include_deleted else found.live_mask()
+        hidden = 0 if live is None else int((~live).sum())
     return ExportResult(str(path), counted.rows, counted.masked, counted.failed, hidden)
 
 

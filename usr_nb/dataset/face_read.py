@@ -18,6 +18,12 @@ from usr_nb.dataset.filters import NamedFilter
 from usr_nb.dataset.history import EventRow
 from usr_nb.dataset.info import DatasetInfo, Manifest, OverlayInfo
 from usr_nb.dataset.why import Why
+from usr_nb.filter.build import Term
+from usr_nb.filter.distance import Metric
+from usr_nb.filter.feature import Feature
+from usr_nb.filter.kept import Where, as_filter
+from usr_nb.filter.order import By
+from usr_nb.filter.selection import Selection, pick
 from usr_nb.filter.tree import Filter
 from usr_nb.storage import eventlog
 
@@ -61,6 +67,8 @@ class ReadingFace(Face):
         include_overlays: bool | Sequence[str] = True,
         include_deleted: bool = False,
         batch_size: int = 65_536,
+        *,
+        where: Where | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """Yield the merged table of one instant in base order.
 
@@ -74,6 +82,8 @@ class ReadingFace(Face):
             Show tombstoned rows and the columns ``usr__*``.
         batch_size : int
             Rows of the base per batch.
+        where : Filter or str, optional
+            Only the records that a filter keeps; it may name other columns.
 
         Raises
         ------
@@ -82,7 +92,7 @@ class ReadingFace(Face):
         """
         return reading.scan(
             self._ctx, columns=columns, include_overlays=include_overlays,
-            include_deleted=include_deleted, batch_size=batch_size,
+            include_deleted=include_deleted, batch_size=batch_size, where=where,
         )  # fmt: skip
 
     def head(
@@ -91,11 +101,14 @@ class ReadingFace(Face):
         columns: Sequence[str] | None = None,
         include_derived: bool = True,
         include_deleted: bool = False,
+        *,
+        where: Where | None = None,
     ) -> pd.DataFrame:
-        """Return the first `n` records as a pandas frame."""
+        """Return the first `n` records (that a filter keeps) as a pandas frame."""
         table = self.head_table(
-            n, columns, include_derived=include_derived, include_deleted=include_deleted
-        )
+            n, columns, include_derived=include_derived, include_deleted=include_deleted,
+            where=where,
+        )  # fmt: skip
         return reading.to_pandas(table)
 
     def head_table(
@@ -105,11 +118,12 @@ class ReadingFace(Face):
         *,
         include_derived: bool = True,
         include_deleted: bool = False,
+        where: Where | None = None,
     ) -> pa.Table:
         """Return the first `n` records as an Arrow table: :meth:`head` that loads no pandas."""
         return reading.head(
             self._ctx, n, columns=columns, include_derived=include_derived,
-            include_deleted=include_deleted,
+            include_deleted=include_deleted, where=where,
         )  # fmt: skip
 
     def get(
@@ -219,6 +233,7 @@ class ReadingFace(Face):
         *,
         names: str | None = None,
         safe_csv: bool = False,
+        where: Where | None = None,
     ) -> ExportResult:
         """Write the merged records to a csv, jsonl, parquet or fasta file.
 
@@ -241,6 +256,8 @@ class ReadingFace(Face):
             (first letter ``= + - @``, tab, line end or NUL, and no plain number) gets an
             apostrophe in front, headers too, as OWASP advises against *CSV injection*. The
             apostrophe stays when the file is read back. Other formats: an error.
+        where : Filter or str, optional
+            Only the records that a filter keeps.
 
         Raises
         ------
@@ -249,7 +266,7 @@ class ReadingFace(Face):
         """
         return export.export(
             self._ctx, fmt, out, columns=columns, include_deleted=include_deleted, names=names,
-            safe_csv=safe_csv,
+            safe_csv=safe_csv, where=where,
         )  # fmt: skip
 
     def get_state(
@@ -327,6 +344,48 @@ class ReadingFace(Face):
     def filter(self, name: str) -> Filter:
         """Return a filter that was saved with the dataset (:meth:`save_filter`)."""
         return filters.named_filter(self._ctx, name)
+
+    def pick(
+        self,
+        *,
+        where: Where | None = None,
+        order_by: By | Sequence[By] = (),
+        top: int | None = None,
+        per: Term | Feature | str | None = None,
+        metric: Metric | None = None,
+        min_distance: int | None = None,
+        always: Sequence[str] = (),
+    ) -> Selection:
+        """Pick records: filtered, sorted, the best of each group, far apart. Nothing is written.
+
+        Parameters
+        ----------
+        where : Filter or str, optional
+            Which records come into question.
+        order_by : feature, key, text, or a sequence of them
+            Best first, as ``F["evo2__llr"].desc()`` or ``"evo2__llr desc, length"``.
+        top, per
+            At most so many, of each group of the feature `per`.
+        metric, min_distance
+            With both, no two picked sequences are closer (``hamming`` or ``edit``, in letters).
+        always : sequence of str
+            Ids that are picked in any case, first.
+
+        Returns
+        -------
+        Selection
+            Ids in order, beside the filter, the rule and a fingerprint of the dataset.
+
+        Raises
+        ------
+        ValidationError, SchemaError, RecordNotFound
+            If an argument is wrong, or a column or an id of `always` is not there.
+        """
+        with self._ctx.merged() as merged:
+            return pick(
+                merged, where=as_filter(where), order_by=order_by, top=top, per=per,
+                metric=metric, min_distance=min_distance, always=always,
+            )  # fmt: skip
 
     def validate(
         self,

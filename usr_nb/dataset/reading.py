@@ -17,6 +17,7 @@ from usr_nb.contract.progress import tracked
 from usr_nb.dataset.context import Context
 from usr_nb.dataset.ids import find
 from usr_nb.errors import RecordNotFound, ValidationError
+from usr_nb.filter.kept import Kept, Where, as_filter, kept
 from usr_nb.overlay.merge import BATCH_ROWS, Merged
 
 if TYPE_CHECKING:
@@ -66,12 +67,13 @@ def scan(
     include_overlays: bool | Sequence[str],
     include_deleted: bool,
     batch_size: int,
+    where: Where | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the merged table of one instant; see :meth:`Dataset.scan`."""
     if batch_size < 1:
         raise ValidationError("batch_size must be at least 1")
     with ctx.merged(include_overlays=include_overlays, include_deleted=include_deleted) as merged:
-        yield from merged.batches(columns, batch_rows=batch_size)
+        yield from kept(merged, where).batches(columns, batch_rows=batch_size)
 
 
 def head(
@@ -81,6 +83,7 @@ def head(
     columns: Sequence[str] | None,
     include_derived: bool,
     include_deleted: bool,
+    where: Where | None = None,
 ) -> pa.Table:
     """Return the first `n` records."""
     if n < 0:
@@ -88,6 +91,8 @@ def head(
     with ctx.merged(include_overlays=include_derived, include_deleted=include_deleted) as merged:
         if columns is None and not include_derived:
             columns = [c for c in merged.schema.names if "__" not in c]
+        if (wanted := as_filter(where)) is not None:
+            return Kept(merged, wanted).first(n, columns)
         hidden = 0 if include_deleted else merged.tombstone_rows()
         n = min(n, merged.base_rows)
         return merged.table(columns, limit_base=n + hidden).slice(0, n)

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from usr_nb.analysis.sequences import Against, Align, Look, SequencePages
 from usr_nb.contract.iupac import reverse_complement
 from usr_nb.dataset.core import Dataset
+from usr_nb.errors import ValidationError
 from usr_nb.widgets.base import Panel, arrow_bytes, front_end
+from usr_nb.widgets.follow import follow, source_of
 from usr_nb.widgets.messages import (
     COPY_BYTES,
     MOTIF_MISMATCHES,
@@ -56,6 +58,8 @@ class SequencesPanel(Panel):
         The dataset.
     rows : sequence of int, optional
         Only these rows of the base (0-based), in this order.
+    where : Filter, str, or filter panel, optional
+        Only the records that a filter keeps; a filter panel is followed.
     """
 
     _esm, _css = front_end("sequences")
@@ -81,22 +85,40 @@ class SequencesPanel(Panel):
     }
 
     def __init__(
-        self, ds: Dataset, *, rows: Sequence[int] | npt.NDArray[Any] | None = None
+        self,
+        ds: Dataset,
+        *,
+        rows: Sequence[int] | npt.NDArray[Any] | None = None,
+        where: object = None,
     ) -> None:
+        if rows is not None and where is not None:
+            raise ValidationError("rows= and where= both say which records", hint="Give one.")
         self._ds = ds
+        self._source = source_of(where)
+        if self._source is not None:
+            rows = self._source.rows_for(ds)
+        self._stale = False
         self._pages = SequencePages(ds, rows=rows)
         super().__init__(summary=_summary(ds, self._pages))
+        follow(self._source, self, SequencesPanel._filtered)
+
+    def _filtered(self) -> None:
+        self._stale = True
+        self.tell_changed(why="selection")
 
     def __repr__(self) -> str:
         return f"SequencesPanel({self._ds.name!r})"
 
     def close(self) -> None:
         """Close the files and the widget."""
-        self._pages.close()
+        # A widget that was refused its arguments is closed before it has any pages.
+        if hasattr(self, "_pages"):
+            self._pages.close()
         super().close()
 
     def show(self, rows: Sequence[int] | npt.NDArray[Any] | None) -> None:
         """Show only these rows of the base (0-based), in this order; None for all."""
+        self._source = None
         self._pages.select(rows)
         self.tell_changed(why="selection")
 
@@ -106,8 +128,12 @@ class SequencesPanel(Panel):
         """Say what there is."""
         # Before the files are opened: a change that comes meanwhile is noticed, not missed.
         version = self._pages.version()
-        if self._pages.changed():
+        changed = self._pages.changed()
+        if changed:
             self._pages.close()
+        if self._source is not None and (changed or self._stale):
+            self._stale = False
+            self._pages.select(self._source.rows_for(self._ds))
         there = _plain(asdict(self._pages.overview()))
         return Answer({"dataset": self._ds.name, "version": version, **there})
 
