@@ -37,6 +37,7 @@ _NAMES: dict[str, str] = {
     "USR_EVENT_VERSION": "usr_nb.contract.events",
     "F": "usr_nb.filter.build",
     "Filter": "usr_nb.filter.tree",
+    "Profile": "usr_nb.dataset.profile.model",
     "Selection": "usr_nb.filter.selection",
     "parse_filter": "usr_nb.filter.line",
     "filter_from_json": "usr_nb.filter.codec",
@@ -121,6 +122,9 @@ if TYPE_CHECKING:
     )
     from usr_nb.dataset.merging import (
         merge_datasets as merge_datasets,
+    )
+    from usr_nb.dataset.profile.model import (
+        Profile as Profile,
     )
     from usr_nb.dataset.registration import (
         init_root as init_root,

@@ -268,20 +268,20 @@ def test_GET_4_sample_bounds_only_the_examples(ds) -> None:
 
 
 def test_GET_4_distinct_beyond_a_million_is_approximate_and_marked(monkeypatch) -> None:
-    from usr_nb.dataset import describe
+    from usr_nb.dataset.profile import words
 
-    assert describe.EXACT_DISTINCT == 1_000_000
-    monkeypatch.setattr(describe, "EXACT_DISTINCT", 50_000)
-    exact, rough = describe.Distinct(), describe.Distinct()
+    assert words.EXACT_DISTINCT == 1_000_000
+    monkeypatch.setattr(words, "EXACT_DISTINCT", 50_000)
+    exact, rough = words.WordTally(counting=False), words.WordTally(counting=True)
     for counter, rows in ((exact, 50_000), (rough, 300_000)):
         for start in range(0, rows, 25_000):
-            words = pa.array(np.arange(start, start + 25_000)).cast(pa.string())
-            counter.add(words)
-            counter.add(words)
-    assert exact.result() == (50_000, True)
-    count, marked_exact = rough.result()
-    assert not marked_exact
-    assert abs(count - 300_000) < 9_000
+            texts = pa.array(np.arange(start, start + 25_000)).cast(pa.string())
+            counter.add(texts)
+            counter.add(texts)
+    assert exact.result() == words.Words(50_000, distinct_exact=True)
+    found = rough.result()
+    assert not found.distinct_exact
+    assert abs(found.distinct - 300_000) < 9_000
 
 
 def test_GET_1_exports_can_be_read_back(ds, tmp_path) -> None:

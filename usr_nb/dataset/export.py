@@ -79,6 +79,9 @@ def export(
         chosen = merged.check_columns(["id"] if fmt == "fasta" else columns)
         schema = pa.schema([merged.field(n) for n in chosen])
         counted = Counted(merged)
+        # Before the file is there: after that nothing may stop it.
+        live = None if include_deleted else found.live_mask()
+        hidden = 0 if live is None else int((~live).sum())
         if fmt == "fasta":
             named = naming(merged, names)
             for _ in counted.batches(chosen):
@@ -89,8 +92,6 @@ def export(
                     sink.write(piece)
             else:
                 writers[fmt](sink, schema, counted.batches(chosen))
-        live = None if include_deleted else found.live_mask()
-        hidden = 0 if live is None else int((~live).sum())
     return ExportResult(str(path), counted.rows, counted.masked, counted.failed, hidden)
 
 

@@ -17,6 +17,8 @@ from usr_nb.dataset.face_base import Face
 from usr_nb.dataset.filters import NamedFilter
 from usr_nb.dataset.history import EventRow
 from usr_nb.dataset.info import DatasetInfo, Manifest, OverlayInfo
+from usr_nb.dataset.profile.model import Profile
+from usr_nb.dataset.profile.run import profile
 from usr_nb.dataset.why import Why
 from usr_nb.filter.build import Term
 from usr_nb.filter.distance import Metric
@@ -223,6 +225,61 @@ class ReadingFace(Face):
         return describe.describe(
             self._ctx, columns=columns, sample=sample, include_deleted=include_deleted
         )
+
+    def profile(
+        self,
+        where: Where | None = None,
+        columns: Sequence[str] | None = None,
+        *,
+        include_deleted: bool = False,
+        sequences: bool = True,
+    ) -> Profile:
+        """Return what is in the dataset, exactly, from one pass over all records.
+
+        Nothing is sampled and nothing is written.
+
+        Parameters
+        ----------
+        where : Filter or str, optional
+            The records that it keeps are told of beside all records.
+        columns : sequence of str, optional
+            Only these columns; all by default.
+        include_deleted : bool
+            Count tombstoned records too.
+        sequences : bool
+            Also lengths, GC, letters and duplicates of the sequences.
+
+        Returns
+        -------
+        Profile
+            Per column type, nulls, NaN, min, mean, max, standard deviation, quantiles, histogram,
+            top values, distinct values, lengths and items of lists, fields of structs; per
+            namespace its reach and who wrote it last; :class:`Profile` says what each is.
+
+        Raises
+        ------
+        SchemaError, ValidationError
+            If a column does not exist, or the filter does not fit.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from usr_nb import Dataset, init_root
+        >>> root = tempfile.mkdtemp()
+        >>> _ = init_root(root)
+        >>> ds = Dataset.open(root, "demo")
+        >>> ds.init()
+        >>> _ = ds.add_sequences(["ACGT", "acgt", "GGC"], bio_type="dna", alphabet="dna_4")
+        >>> found = ds.profile("length > 3")
+        >>> found.rows, found.kept, found.sequences.duplicates["case"].records
+        (3, 2, 2)
+        >>> found["length"].all.numbers.mean, found["length"].kept.numbers.mean
+        (3.6666666666666665, 4.0)
+        """
+        return profile(
+            self._ctx, where=where, columns=columns, include_deleted=include_deleted,
+            sequences=sequences,
+        )  # fmt: skip
 
     def export(
         self,
