@@ -147,6 +147,10 @@ class StalePlanError(SequencesError):
     """The dataset changed between plan and apply, or the plan was applied before."""
 
 
+class UsedPlanError(StalePlanError):
+    """The plan was applied before, or is being applied right now; a plan is applied once."""
+
+
 class RemoteConfigError(SequencesError):
     """A remote's definition is missing, malformed or unsafe."""
 

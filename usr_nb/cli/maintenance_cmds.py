@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from usr_nb.cli import confirm, options, say, target, views, words
+from usr_nb.cli import confirm, options, plans, say, target, views, words
 from usr_nb.cli.apps import built, new_app
 from usr_nb.dataset.dedupe import DedupeKey, Keep
 from usr_nb.dataset.merging import CoerceOverlap, IfDuplicate, merge_datasets
@@ -16,7 +16,6 @@ app = new_app()
 maintenance = new_app("Deduplicate, merge, compact, freeze.")
 app.add_typer(maintenance, name="maintenance")
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would happen.")]
 Namespace = Annotated[str, typer.Option("--namespace", help="The overlay's namespace.")]
 
 
@@ -38,14 +37,18 @@ def overlay_compact(
     single_file: Annotated[
         bool, typer.Option("--single-file", help="Write _derived/<namespace>.parquet.")
     ] = False,
+    dry_run: plans.DryRun = False,
     root: options.Root = None,
+    fmt: options.Show = "auto",
 ) -> None:
     """Rewrite all parts of an overlay into one; reads stay the same."""
     ds = target.dataset(dataset, root)
+    if dry_run:
+        return plans.show(ds.plan_compact(namespace, single_file=single_file), fmt)
     say.place(ds)
     with say.working("compacting"), ds.maintenance(reason="usr maintenance overlay-compact"):
         done = ds.compact_overlay(namespace, single_file=single_file)
-    say.result(words.compacted(done, namespace))
+    return say.result(words.compacted(done, namespace))
 
 
 @maintenance.command("overlay-remove")
@@ -74,7 +77,7 @@ def dedupe(
     *,
     key: Annotated[DedupeKey, typer.Option(help="What must not repeat.")] = "sequence",
     keep: Annotated[Keep, typer.Option(help="Which row of a group stays.")] = "keep-first",
-    dry_run: DryRun = False,
+    dry_run: plans.DryRun = False,
     yes: options.Yes = False,
     root: options.Root = None,
 ) -> None:
@@ -118,7 +121,7 @@ def merge(
     carry_namespace: Annotated[
         list[str] | None, typer.Option(help="Overlay values that come along; repeatable.")
     ] = None,
-    dry_run: DryRun = False,
+    dry_run: plans.DryRun = False,
     root: options.Root = None,
 ) -> None:
     """Append the rows of one dataset that another does not have."""

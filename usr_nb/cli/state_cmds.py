@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-from usr_nb.cli import options, render, say, sheets, target
+from usr_nb.cli import options, plans, render, say, sheets, target
 from usr_nb.cli.apps import built, new_app
 from usr_nb.contract.records import STATE_FIELDS
 
@@ -23,7 +23,9 @@ def delete(
     id_file: options.IdFile = None,
     reason: Annotated[str | None, typer.Option(help="Why; it is kept with the record.")] = None,
     allow_missing: options.AllowMissing = False,
+    dry_run: plans.DryRun = False,
     root: options.Root = None,
+    fmt: options.Show = "auto",
 ) -> None:
     """Hide records; nothing is erased.
 
@@ -31,9 +33,11 @@ def delete(
     """
     wanted = options.ids_of(ids, id_file)
     ds = target.dataset(dataset, root)
+    if dry_run:
+        return plans.show(ds.plan_tombstone(wanted, reason, allow_missing=allow_missing), fmt)
     say.place(ds)
     n = ds.tombstone(wanted, reason, allow_missing)
-    say.result(f"deleted {n:,} of {say.count(len(wanted), 'id')} given")
+    return say.result(f"deleted {n:,} of {say.count(len(wanted), 'id')} given")
 
 
 @app.command()
@@ -43,14 +47,18 @@ def restore(
     ids: options.Ids = None,
     id_file: options.IdFile = None,
     allow_missing: options.AllowMissing = False,
+    dry_run: plans.DryRun = False,
     root: options.Root = None,
+    fmt: options.Show = "auto",
 ) -> None:
     """Bring deleted records back."""
     wanted = options.ids_of(ids, id_file)
     ds = target.dataset(dataset, root)
+    if dry_run:
+        return plans.show(ds.plan_restore(wanted, allow_missing=allow_missing), fmt)
     say.place(ds)
     n = ds.restore(wanted, allow_missing)
-    say.result(f"restored {n:,} of {say.count(len(wanted), 'id')} given")
+    return say.result(f"restored {n:,} of {say.count(len(wanted), 'id')} given")
 
 
 @state.command("set")
@@ -73,17 +81,21 @@ def set_(
         list[str] | None, typer.Option(help="Where it comes from; repeat, or use commas.")
     ] = None,
     allow_missing: options.AllowMissing = False,
+    dry_run: plans.DryRun = False,
     root: options.Root = None,
+    fmt: options.Show = "auto",
 ) -> None:
     """Set the given fields and leave the others as they are."""
     wanted = options.ids_of(ids, id_file)
     ds = target.dataset(dataset, root)
+    asked: Any = {"masked": masked, "qc_status": qc_status, "split": split,
+                  "supersedes": supersedes, "lineage": options.split_all(lineage),
+                  "allow_missing": allow_missing}  # fmt: skip
+    if dry_run:
+        return plans.show(ds.plan_state(wanted, **asked), fmt)
     say.place(ds)
-    n = ds.set_state(
-        wanted, masked=masked, qc_status=qc_status, split=split, supersedes=supersedes,
-        lineage=options.split_all(lineage), allow_missing=allow_missing,
-    )  # fmt: skip
-    say.result(f"state set for {n:,} of {say.count(len(wanted), 'id')} given")
+    n = ds.set_state(wanted, **asked)
+    return say.result(f"state set for {n:,} of {say.count(len(wanted), 'id')} given")
 
 
 @state.command()
@@ -93,14 +105,18 @@ def clear(
     ids: options.Ids = None,
     id_file: options.IdFile = None,
     allow_missing: options.AllowMissing = False,
+    dry_run: plans.DryRun = False,
     root: options.Root = None,
+    fmt: options.Show = "auto",
 ) -> None:
     """Unset all state fields of records."""
     wanted = options.ids_of(ids, id_file)
     ds = target.dataset(dataset, root)
+    if dry_run:
+        return plans.show(ds.plan_state(wanted, clear=True, allow_missing=allow_missing), fmt)
     say.place(ds)
     n = ds.clear_state(wanted, allow_missing)
-    say.result(f"state cleared for {n:,} of {say.count(len(wanted), 'id')} given")
+    return say.result(f"state cleared for {n:,} of {say.count(len(wanted), 'id')} given")
 
 
 @state.command()

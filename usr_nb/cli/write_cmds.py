@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from usr_nb.cli import confirm, options, render, say, target, views, words
+from usr_nb.cli import confirm, options, plans, render, say, target, views, words
 from usr_nb.cli.apps import built, new_app
 from usr_nb.dataset.export import ExportFormat
 from usr_nb.overlay.attach import Aggregate
@@ -136,21 +136,26 @@ def attach(
     aggregate: Annotated[
         Aggregate | None, typer.Option(help="Fold repeated keys.", show_default=False)
     ] = None,
+    dry_run: plans.DryRun = False,
     root: options.Root = None,
+    fmt: options.Show = "auto",
 ) -> None:
     """Attach columns of a file as an overlay.
 
     Column x becomes NAMESPACE__x. Nothing that is attached already is rewritten.
     """
     ds = target.dataset(dataset, root)
+    asked: Any = {"key": key, "key_col": key_col, "columns": options.split(columns),
+                  "allow_overwrite": allow_overwrite, "allow_missing": allow_missing, "note": note,
+                  "parse_json": parse_json, "match": match, "aggregate": aggregate}  # fmt: skip
+    if dry_run:
+        with say.working("looking"):
+            plan = ds.plan_attach(path, namespace, **asked)
+        return plans.show(plan, fmt)
     say.place(ds)
     with say.working("attaching"):
-        done = ds.attach_file(
-            path, namespace, key=key, key_col=key_col, columns=options.split(columns),
-            allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
-            backend=backend, note=note, match=match, aggregate=aggregate,
-        )  # fmt: skip
-    say.result(words.attached(done, namespace))
+        done = ds.attach_file(path, namespace, backend=backend, **asked)
+    return say.result(words.attached(done, namespace))
 
 
 @app.command()
@@ -174,7 +179,9 @@ def materialize(
         str | None,
         typer.Option(metavar="A,B", help="Default: all but tombstones.", show_default=False),
     ] = None,
+    dry_run: plans.DryRun = False,
     root: options.Root = None,
+    fmt: options.Show = "auto",
 ) -> None:
     """Write overlay values into the base table.
 
@@ -182,15 +189,17 @@ def materialize(
     --yes.
     """
     ds = target.dataset(dataset, root)
+    asked: Any = (options.split(namespaces), not drop_overlays, archive_overlays, drop_deleted)
+    if dry_run:
+        with say.working("looking"):
+            plan = ds.plan_materialize(*asked, snapshot_before=snapshot_before)
+        return plans.show(plan, fmt)
     say.place(ds)
     confirm.materialize(drop_overlays=drop_overlays, archive_overlays=archive_overlays,
                         drop_deleted=drop_deleted, yes=yes)  # fmt: skip
     with say.working("materializing"), ds.maintenance(reason="usr materialize"):
-        done = ds.materialize(
-            options.split(namespaces), not drop_overlays, archive_overlays, drop_deleted,
-            snapshot_before=snapshot_before,
-        )  # fmt: skip
-    say.result(words.materialized(done, ds.name))
+        done = ds.materialize(*asked, snapshot_before=snapshot_before)
+    return say.result(words.materialized(done, ds.name))
 
 
 @app.command()

@@ -169,6 +169,8 @@ class Change:
     registry: Registry
     args: Mapping[str, Any]
     actor: Actor | None
+    #: The plan that is applied; its events carry it, so that one can see later whether it is in.
+    plan: str | None = None
 
     def merged(self, *, include_deleted: bool = True) -> Merged:
         """Return the merged table that this change starts from."""
@@ -227,8 +229,9 @@ class Change:
             "registry_hash": self.registry.hash,
             "actor": self.actor,
         }
+        told = {"plan": self.plan, **(artifacts or {})} if self.plan else artifacts
         event = self.ctx.event(
-            action, args=args or self.args, metrics=metrics, artifacts=artifacts, **shared
+            action, args=args or self.args, metrics=metrics, artifacts=told, **shared
         )
         self.stage.event(event)
         if frozen and action != "registry_freeze":

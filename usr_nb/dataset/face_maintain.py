@@ -15,6 +15,13 @@ from usr_nb.dataset.maintenance import MaterializeResult
 from usr_nb.errors import ValidationError
 
 
+def names(namespaces: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return namespaces as a tuple; one may be given as it is."""
+    if namespaces is None:
+        return None
+    return (namespaces,) if isinstance(namespaces, str) else tuple(namespaces)
+
+
 class MaintenanceFace(Face):
     """Rewriting on purpose."""
 
@@ -62,9 +69,11 @@ class MaintenanceFace(Face):
         """
         self._require_maintenance("materialize")
         return maintenance.materialize(
-            self._ctx, namespaces, keep_overlays=keep_overlays, archive_overlays=archive_overlays,
-            drop_deleted=drop_deleted, snapshot_before=snapshot_before,
-        )  # fmt: skip
+            self._ctx,
+            maintenance.Rewrite(
+                names(namespaces), keep_overlays, archive_overlays, drop_deleted, snapshot_before
+            ),
+        )
 
     def compact_overlay(self, namespace: str, *, single_file: bool = False) -> CompactResult:
         """Rewrite all parts of a namespace into one file; reads give the same before and after.

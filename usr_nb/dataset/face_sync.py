@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from usr_nb.dataset.face_base import Face
+from usr_nb.dataset.plans.sync import DirectionPlan, direction_plan
 from usr_nb.sync.api import SyncPlan, sync_plan
 from usr_nb.sync.look import Here, Options
-from usr_nb.sync.model import Prefer, VerifyMode
+from usr_nb.sync.model import Direction, Prefer, VerifyMode
 
 
 class SyncFace(Face):
@@ -74,3 +75,17 @@ class SyncFace(Face):
         options = Options(verify, prefer, delete, primary_only, skip_snapshots)
         here = Here(self._ctx.root, self._ctx.name, self._ctx.layout.dir)
         return sync_plan(here, remote, options)
+
+    def plan_pull(self, remote: str, *, prefer: Prefer | None = None) -> DirectionPlan:
+        """Look at what a pull would do here, as a plan like any other; see :meth:`sync_plan`.
+
+        Conflicts are its problems: plan again with `prefer` to choose; the loser is kept.
+        """
+        return self._direction("pull", remote, prefer)
+
+    def plan_push(self, remote: str, *, prefer: Prefer | None = None) -> DirectionPlan:
+        """Look at what a push would do there, as a plan like any other; see :meth:`sync_plan`."""
+        return self._direction("push", remote, prefer)
+
+    def _direction(self, direction: Direction, remote: str, prefer: Prefer | None) -> DirectionPlan:
+        return direction_plan(self.sync_plan(remote, prefer=prefer), direction)

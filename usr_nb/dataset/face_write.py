@@ -107,30 +107,11 @@ class WritingFace(Face):
         rows = overlays.open_source(
             path, registry, namespace, backend=backend, parse_json=parse_json, aggregate=aggregate
         )
-        args: dict[str, Any] = {
-            "path": str(path) if rows.format != "table" or backend == "duckdb" else "<table>",
-            "namespace": namespace, "key": key, "key_col": key_col,
-            "columns": list(columns) if columns is not None else None,
-            "allow_overwrite": allow_overwrite, "allow_missing": allow_missing,
-            "parse_json": parse_json, "backend": backend, "note": note,
-        }  # fmt: skip
-        args |= {"match": match} if match else {}
-        args |= {"aggregate": aggregate} if aggregate else {}
-        command = ["usr", "attach", self.name, "--path", args["path"], "--namespace", namespace]
-        command += ["--key", key] + (["--key-col", key_col] if key_col else [])
-        command += ["--columns", ",".join(columns)] if columns else []
-        for flag, on in (("--allow-overwrite", allow_overwrite), ("--allow-missing", allow_missing),
-                         ("--no-parse-json", not parse_json)):  # fmt: skip
-            command += [flag] if on else []
-        command += ["--backend", backend] if backend != "pyarrow" else []
-        command += ["--match", match] if match else []
-        command += ["--aggregate", aggregate] if aggregate else []
-        request = overlays.Request(
-            action="attach", namespace=namespace, key=key, key_col=key_col, columns=columns,
+        request = overlays.attach_request(
+            self.name, str(path) if rows.format != "table" or backend == "duckdb" else None,
+            namespace, key=key, key_col=key_col, columns=columns,
             allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
-            guard=True, args=args, command=command,
-            title=note or f"attached columns of namespace {namespace}", actor=actor,
-            match=match, aggregate=aggregate,
+            backend=backend, note=note, match=match, aggregate=aggregate, actor=actor,
         )  # fmt: skip
         return overlays.write_part(self._ctx, rows, request)
 

@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 
 from usr_nb.contract.names import TOMBSTONE_NS, check_namespace, check_snapshot_name
 from usr_nb.contract.records import TOMBSTONE_SCHEMA
+from usr_nb.contract.registry import Registry
 from usr_nb.contract.times import parse, to_snapshot_stamp
 from usr_nb.dataset.context import Actor, Change, Context, change
 from usr_nb.dataset.records import current_file
 from usr_nb.errors import NamespaceError, ValidationError, did_you_mean, join_hints
 from usr_nb.overlay.lookup import KeySpace
-from usr_nb.overlay.merge import Merged
+from usr_nb.overlay.merge import Mask, Merged
 from usr_nb.overlay.parts import new_part_time, parts_of
 from usr_nb.storage import door
 from usr_nb.storage.layout import (
@@ -27,6 +28,7 @@ from usr_nb.storage.layout import (
     archived_path,
 )
 from usr_nb.storage.parquet import with_metadata, write_batches
+from usr_nb.storage.view import View
 
 KEEP_AUTO: Final = 5
 _AUTO = re.compile(r"records-\d{8}T\d{12}-auto\.parquet\Z")
@@ -57,66 +59,121 @@ class MaterializeResult:
     snapshot: str | None
 
 
-def materialize(
-    ctx: Context,
-    namespaces: Sequence[str] | None,
-    *,
-    keep_overlays: bool,
-    archive_overlays: bool,
-    drop_deleted: bool,
-    snapshot_before: bool,
-) -> MaterializeResult:
+@dataclass(frozen=True)
+class Rewrite:
+    """One call of materialize."""
+
+    namespaces: tuple[str, ...] | None
+    keep_overlays: bool
+    archive_overlays: bool
+    drop_deleted: bool
+    snapshot_before: bool
+
+    def __post_init__(self) -> None:
+        if self.archive_overlays and not self.keep_overlays:
+            raise ValidationError(
+                "Overlays can be dropped or archived, not both", hint="Choose one of the two."
+            )
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """What the event tells of the call."""
+        return {
+            "namespaces": list(self.namespaces) if self.namespaces is not None else None,
+            "keep_overlays": self.keep_overlays,
+            "archive_overlays": self.archive_overlays,
+            "drop_deleted": self.drop_deleted,
+            "snapshot_before": self.snapshot_before,
+        }
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a materialize of a view comes to.
+
+    Attributes
+    ----------
+    chosen : list of str
+        The namespaces, A-Z.
+    merged : Merged
+        With just these, tombstoned rows included.
+    names, columns : list of str
+        All columns of the base afterwards, and those of them that are derived.
+    live : numpy.ndarray of bool or None
+        Which rows stay; None: all.
+    dropped : int
+        Rows that go.
+    """
+
+    chosen: list[str]
+    merged: Merged
+    names: list[str]
+    columns: list[str]
+    live: Mask | None
+    dropped: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of the base afterwards."""
+        return self.merged.base_rows - self.dropped
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.dropped) or any(self.merged.view.overlays.get(n) for n in self.chosen)
+
+
+def outline(view: View, registry: Registry, wish: Rewrite, *, dataset: str) -> Outline:
+    """Return what a materialize comes to; nothing is written."""
+    chosen = _chosen(view, wish.namespaces, dataset)
+    merged = Merged(view, registry, include_overlays=chosen, include_deleted=True)
+    names = [n for n in merged.schema.names if n not in TOMBSTONE_SCHEMA.names or n == "id"]
+    live = merged.live_mask() if wish.drop_deleted else None
+    dropped = int((~live).sum()) if live is not None else 0
+    return Outline(chosen, merged, names, [n for n in names if "__" in n], live, dropped)
+
+
+def materialize(ctx: Context, wish: Rewrite) -> MaterializeResult:
     """Write merged values into the base; see :meth:`Dataset.materialize`."""
-    if archive_overlays and not keep_overlays:
-        raise ValidationError(
-            "Overlays can be dropped or archived, not both", hint="Choose one of the two."
-        )
-    args = {
-        "namespaces": list(namespaces) if namespaces is not None else None,
-        "keep_overlays": keep_overlays,
-        "archive_overlays": archive_overlays,
-        "drop_deleted": drop_deleted,
-        "snapshot_before": snapshot_before,
-    }
 
     def build(c: Change) -> MaterializeResult:
-        chosen = _chosen(c, namespaces)
-        merged = Merged(c.view, c.registry, include_overlays=chosen, include_deleted=True)
-        names = [n for n in merged.schema.names if n not in TOMBSTONE_SCHEMA.names or n == "id"]
-        columns = [n for n in names if "__" in n]
-        live = merged.live_mask() if drop_deleted else None
-        dropped = int((~live).sum()) if live is not None else 0
-        has_parts = any(c.view.overlays.get(ns) for ns in chosen)
-        if not has_parts and not dropped:
-            return MaterializeResult(merged.base_rows, columns, 0, [], None)
-        snapshot = snapshot_of_base(c, auto=not snapshot_before) if (
-            snapshot_before or dropped
-        ) else None  # fmt: skip
-        with c.stage.file(RECORDS) as sink:
-            schema = pa.schema([merged.field(n) for n in names])
-            schema = with_metadata(schema, c.base_metadata())
-            rows = merged.base_rows - dropped
-            write_batches(sink, schema, _rows(merged, names, live), total=rows)
-        artifacts: dict[str, Any] = {"snapshot": snapshot} if snapshot else {}
-        if live is not None and dropped:
-            gone = merged.base_keys("id").filter(pa.array(~live))
-            artifacts["dropped_ids"] = write_dropped_ids(c, gone, "drop_deleted")
-            forget_tombstones(c, gone)
-        retired = []
-        if archive_overlays or not keep_overlays:
-            for ns in chosen:
-                retired += retire_overlay(c, ns, archive=archive_overlays)
-        c.record(
-            "materialize",
-            metrics={"rows": rows, "columns": len(columns), "rows_dropped": dropped,
-                     "files_retired": len(retired)},
-            title=f"materialized {len(chosen)} namespaces",
-            command=_command(ctx, args),
-            artifacts=artifacts,
-        )  # fmt: skip
-        return MaterializeResult(rows, columns, dropped, retired, snapshot)
+        return stage_materialize(c, wish)
 
-    return change(ctx, "materialize", build, args=args)
+    return change(ctx, "materialize", build, args=wish.args)
+
+
+def stage_materialize(c: Change, wish: Rewrite) -> MaterializeResult:
+    """Stage the base with the merged values, and what goes with it."""
+    plan = outline(c.view, c.registry, wish, dataset=c.ctx.name)
+    merged, live, dropped = plan.merged, plan.live, plan.dropped
+    if not plan.writes:
+        return MaterializeResult(merged.base_rows, plan.columns, 0, [], None)
+    snapshot = snapshot_of_base(c, auto=not wish.snapshot_before) if (
+        wish.snapshot_before or dropped
+    ) else None  # fmt: skip
+    with c.stage.file(RECORDS) as sink:
+        schema = pa.schema([merged.field(n) for n in plan.names])
+        schema = with_metadata(schema, c.base_metadata())
+        write_batches(sink, schema, _rows(merged, plan.names, live), total=plan.rows)
+    artifacts: dict[str, Any] = {"snapshot": snapshot} if snapshot else {}
+    if live is not None and dropped:
+        gone = merged.base_keys("id").filter(pa.array(~live))
+        artifacts["dropped_ids"] = write_dropped_ids(c, gone, "drop_deleted")
+        forget_tombstones(c, gone)
+    retired = []
+    if wish.archive_overlays or not wish.keep_overlays:
+        for ns in plan.chosen:
+            retired += retire_overlay(c, ns, archive=wish.archive_overlays)
+    c.record(
+        "materialize",
+        metrics={"rows": plan.rows, "columns": len(plan.columns), "rows_dropped": dropped,
+                 "files_retired": len(retired)},
+        title=f"materialized {len(plan.chosen)} namespaces",
+        command=_command(c.ctx, wish.args),
+        artifacts=artifacts,
+        args=wish.args,
+    )  # fmt: skip
+    return MaterializeResult(plan.rows, plan.columns, dropped, retired, snapshot)
 
 
 def _command(ctx: Context, args: dict[str, Any]) -> list[str]:
@@ -130,18 +187,18 @@ def _command(ctx: Context, args: dict[str, Any]) -> list[str]:
     return [*command, "--yes"]
 
 
-def _chosen(c: Change, namespaces: Sequence[str] | None) -> list[str]:
-    there = [ns for ns in sorted(c.view.overlays) if ns != TOMBSTONE_NS]
+def _chosen(view: View, namespaces: Sequence[str] | None, dataset: str) -> list[str]:
+    there = [ns for ns in sorted(view.overlays) if ns != TOMBSTONE_NS]
     if namespaces is None:
         return there
-    wanted = [namespaces] if isinstance(namespaces, str) else list(namespaces)
+    wanted = list(namespaces)
     for ns in wanted:
         check_namespace(ns, reserved_ok=True)
         if ns == TOMBSTONE_NS:
             raise NamespaceError("Tombstones are not materialized", hint="Use --drop-deleted.")
         if ns not in there:
             raise NamespaceError(
-                f"Dataset '{c.ctx.name}' has no overlay of namespace '{ns}'",
+                f"Dataset '{dataset}' has no overlay of namespace '{ns}'",
                 hint=join_hints(
                     did_you_mean(ns, there), f"Overlays: {', '.join(there) or 'none'}."
                 ),

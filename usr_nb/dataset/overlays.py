@@ -13,22 +13,26 @@ import pyarrow as pa
 from usr_nb.contract.names import check_namespace
 from usr_nb.contract.registry import Registry
 from usr_nb.contract.types import parse_type
-from usr_nb.dataset.context import Actor, Context, append_part, ensure_frozen
+from usr_nb.dataset.context import Actor, Change, Context, append_part, ensure_frozen
 from usr_nb.errors import ValidationError
 from usr_nb.overlay.attach import (
     Aggregate,
+    Changes,
     Prepared,
+    Trouble,
     Wish,
+    changes,
     column_map,
-    count_changes,
     default_key_col,
     held_columns,
     prepare,
+    refuse,
     refuse_overwrite,
 )
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import new_part_time, part_metadata
 from usr_nb.readers import Rows, open_rows
+from usr_nb.storage.view import View
 
 Backend = Literal["pyarrow", "duckdb"]
 
@@ -52,6 +56,7 @@ class Request:
     actor: Actor | None
     match: str | None = None
     aggregate: Aggregate | None = None
+    rename: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,56 @@ class Written:
     overwritten: int
     unset: int
     path: str | None
+
+
+def attach_request(
+    dataset: str,
+    path: str | None,
+    namespace: str,
+    *,
+    key: str,
+    key_col: str | None,
+    columns: Sequence[str] | None,
+    allow_overwrite: bool,
+    allow_missing: bool,
+    parse_json: bool,
+    backend: Backend,
+    note: str,
+    match: str | None,
+    aggregate: Aggregate | None,
+    actor: Actor | None,
+    rename: Mapping[str, str] | None = None,
+) -> Request:
+    """Return what ``attach`` asks for, as its event and its command tell it.
+
+    `path` is None for a table in memory.
+    """
+    args: dict[str, Any] = {
+        "path": path or "<table>",
+        "namespace": namespace, "key": key, "key_col": key_col,
+        "columns": list(columns) if columns is not None else None,
+        "allow_overwrite": allow_overwrite, "allow_missing": allow_missing,
+        "parse_json": parse_json, "backend": backend, "note": note,
+    }  # fmt: skip
+    args |= {"match": match} if match else {}
+    args |= {"aggregate": aggregate} if aggregate else {}
+    args |= {"rename": dict(rename)} if rename else {}
+    command = ["usr", "attach", dataset, "--path", args["path"], "--namespace", namespace]
+    command += ["--key", key] + (["--key-col", key_col] if key_col else [])
+    command += ["--columns", ",".join(columns)] if columns else []
+    for flag, on in (("--allow-overwrite", allow_overwrite), ("--allow-missing", allow_missing),
+                     ("--no-parse-json", not parse_json)):  # fmt: skip
+        command += [flag] if on else []
+    command += ["--backend", backend] if backend != "pyarrow" else []
+    command += ["--match", match] if match else []
+    command += ["--aggregate", aggregate] if aggregate else []
+    return Request(
+        action="attach", namespace=namespace, key=key, key_col=key_col, columns=columns,
+        allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
+        guard=True, args=args, command=command,
+        title=note or f"attached columns of namespace {namespace}", actor=actor,
+        match=match, aggregate=aggregate, rename=rename,
+    )  # fmt: skip
 
 
 def source_types(
@@ -135,21 +190,17 @@ def _duckdb_rows(path: Path) -> Rows:
     return replace(from_path, batches=lambda: iter(table.to_batches()))
 
 
-def write_part(ctx: Context, rows: Rows, request: Request) -> Written:
-    """Write one part from rows; nothing for zero rows or zero columns (ATT-7)."""
+def wish_of(names: Sequence[str], where: str, request: Request, trouble: Trouble = refuse) -> Wish:
+    """Return which columns of a source are attached, and by what its rows are matched."""
     ns = check_namespace(request.namespace)
-    registry = ctx.registry()
-    registry.entry(ns)
-    where = rows.label
     key = request.key if request.match is None else "id"
     key_col = default_key_col(
-        rows.schema.names, request.key_col or request.match or request.key, request.key, where
+        names, request.key_col or request.match or request.key, request.key, where
     )
-    mapping = column_map(rows.schema.names, ns, key_col, request.columns, where)
-    with ctx.view():
-        pass
-    table = pa.Table.from_batches(list(rows), schema=rows.schema)
-    wish = Wish(
+    mapping = column_map(
+        names, ns, key_col, request.columns, where, rename=request.rename, trouble=trouble
+    )
+    return Wish(
         namespace=ns,
         key=key,
         key_col=key_col,
@@ -160,27 +211,101 @@ def write_part(ctx: Context, rows: Rows, request: Request) -> Written:
         match=request.match,
         aggregate=request.aggregate,
     )
-    result = Written(table.num_rows, 0, 0, 0, 0, None)
-    if not mapping or table.num_rows == 0:
-        return result
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What attaching a table to a view would do.
+
+    Attributes
+    ----------
+    prepared : Prepared
+        The part.
+    held : list of str
+        Its columns that have values already.
+    changes : Changes or None
+        What it does to those values; None where nobody counts.
+    """
+
+    prepared: Prepared
+    held: list[str]
+    changes: Changes | None
+
+    def written(self, path: str | None = None) -> Written:
+        """Return the counts."""
+        p, done = self.prepared, self.changes
+        if p.matched == 0 or done is None:
+            return Written(p.incoming, p.matched, p.missing, 0, 0, path)
+        overwritten, unset = int(done.overwritten.sum()), int(done.unset.sum())
+        return Written(p.incoming, p.matched, p.missing, overwritten, unset, path)
+
+
+def look(
+    view: View,
+    registry: Registry,
+    table: pa.Table,
+    wish: Wish,
+    request: Request,
+    *,
+    trouble: Trouble = refuse,
+) -> Looked:
+    """Match and cast a table against a view; nothing is written."""
+    ns = wish.namespace
+    spaces: bool | list[str] = [ns] if wish.match is None else True
+    merged = Merged(view, registry, include_overlays=spaces, include_deleted=True)
+    parts = merged.parts(ns) if ns in view.overlays else []
+    prepared = prepare(table, wish, merged=merged, parts=parts, registry=registry, trouble=trouble)
+    if not request.guard:
+        return Looked(prepared, [], None)
+    held = held_columns(merged, parts, prepared.columns)
+    if not request.allow_overwrite:
+        try:
+            refuse_overwrite(held, ns)
+        except ValidationError as error:
+            trouble(error)
+    return Looked(prepared, held, changes(merged, prepared) if held else None)
+
+
+def write_part(ctx: Context, rows: Rows, request: Request) -> Written:
+    """Write one part from rows; nothing for zero rows or zero columns (ATT-7)."""
+    registry = ctx.registry()
+    registry.entry(check_namespace(request.namespace))
+    wish = wish_of(rows.schema.names, rows.label, request)
+    with ctx.view():
+        pass
+    table = pa.Table.from_batches(list(rows), schema=rows.schema)
+    if not wish.mapping or table.num_rows == 0:
+        return Written(table.num_rows, 0, 0, 0, 0, None)
     with ctx.view() as view:
-        spaces: bool | list[str] = [ns] if request.match is None else True
-        merged = Merged(view, registry, include_overlays=spaces, include_deleted=True)
-        parts = merged.parts(ns) if ns in view.overlays else []
-        prepared = prepare(table, wish, merged=merged, parts=parts, registry=registry)
-        overwritten = unset = 0
-        if request.guard:
-            held = held_columns(merged, parts, prepared.columns)
-            if not request.allow_overwrite:
-                refuse_overwrite(held, ns)
-            elif held:
-                overwritten, unset = count_changes(merged, prepared)
-    if prepared.matched == 0:
-        return Written(prepared.incoming, 0, prepared.missing, 0, 0, None)
-    result = Written(
-        prepared.incoming, prepared.matched, prepared.missing, overwritten, unset, None
+        looked = look(view, registry, table, wish, request)
+    if looked.prepared.matched == 0:
+        return looked.written()
+    return _commit(ctx, registry, request, looked.prepared, looked.written())
+
+
+def stage_part(c: Change, request: Request, looked: Looked) -> str:
+    """Stage the part through the slot of a change: what a plan does; returns its path.
+
+    What else becomes part of the dataset at the same instant, and whether anything else may have
+    come before, is the business of that change.
+    """
+    prepared, ns = looked.prepared, request.namespace
+    parts = Merged(c.view, c.registry).parts(ns) if ns in c.view.overlays else []
+    path = c.stage_overlay(
+        ns,
+        key=prepared.key,
+        created_at=new_part_time(parts),
+        schema=prepared.table.schema,
+        batches=[prepared.table],
+        total=prepared.table.num_rows,
     )
-    return _commit(ctx, registry, request, prepared, result)
+    c.record(
+        request.action,
+        metrics=metrics_of(request, looked.written()),
+        title=request.title,
+        command=request.command,
+    )
+    return path
 
 
 def _commit(
@@ -198,7 +323,7 @@ def _commit(
                 fingerprint=ctx.fingerprint(view),
                 registry_hash=registry.hash,
                 args=request.args,
-                metrics=_metrics(request, result),
+                metrics=metrics_of(request, result),
                 actor=request.actor,
             )
         event["artifacts"] = {"operation_id": operation}
@@ -221,7 +346,8 @@ def _commit(
     )  # fmt: skip
 
 
-def _metrics(request: Request, result: Written) -> dict[str, int]:
+def metrics_of(request: Request, result: Written) -> dict[str, int]:
+    """Return the counts that the event tells."""
     if request.action == "write_overlay_part":
         return {
             "rows_incoming": result.incoming,

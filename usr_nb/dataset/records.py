@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,154 @@ from usr_nb.contract.records import STATE_FIELDS, STATE_SCHEMA, TOMBSTONE_SCHEMA
 from usr_nb.contract.times import utc_now
 from usr_nb.dataset.context import Actor, Change, Context, change
 from usr_nb.dataset.ids import Found, find
+from usr_nb.errors import ValidationError
 from usr_nb.overlay.lookup import KeySpace
 from usr_nb.overlay.merge import Merged, merge_parts, union_keys
 from usr_nb.overlay.parts import new_part_time, parts_of
 from usr_nb.storage.view import View
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Rows that the file of a reserved namespace gets in place of those it has.
+
+    Attributes
+    ----------
+    namespace : str
+        ``usr`` or ``usr_state``.
+    found : Found
+        The records, and which of the ids asked for there are none of.
+    before, after : pyarrow.Table
+        Their cells now and then, in the order of the records.
+    """
+
+    namespace: str
+    found: Found
+    before: pa.Table
+    after: pa.Table
+
+    def stage(self, c: Change) -> None:
+        """Stage the file with these rows."""
+        if self.namespace == TOMBSTONE_NS:
+            replace_file(c, TOMBSTONE_NS, _tombstones(c.view), self.after)
+        else:
+            replace_file(c, STATE_NS, _whole_state(c.view, c.merged()), self.after)
+
+
+@dataclass(frozen=True)
+class Marking:
+    """One call of tombstone, restore, set_state or clear_state.
+
+    Attributes
+    ----------
+    action : str
+        The action of the event.
+    marks : callable
+        From the merged table and the records to what changes.
+    title, command : str, sequence of str
+        What the note says; ``{n}`` is the number of records.
+    args : mapping
+        What the event tells of the call.
+    """
+
+    action: str
+    marks: Callable[[Merged, Found], Marks]
+    title: str
+    command: Sequence[str]
+    args: Mapping[str, Any]
+
+    def stage(self, c: Change, marks: Marks) -> None:
+        """Stage file, event and note."""
+        n = len(marks.found.ids)
+        marks.stage(c)
+        c.record(
+            self.action,
+            metrics={"rows": n, "rows_missing": len(marks.found.missing)},
+            title=self.title.format(n=f"{n:,}"),
+            command=self.command,
+            args=self.args,
+        )
+
+
+def run(
+    ctx: Context,
+    ids: list[str],
+    marking: Marking,
+    *,
+    allow_missing: bool,
+    actor: Actor | None,
+) -> int:
+    """Mark the records of some ids in one commit; returns how many."""
+
+    def build(c: Change) -> int:
+        merged = c.merged()
+        marks = marking.marks(merged, find(merged, ids, allow_missing=allow_missing))
+        if marks.found.ids:
+            marking.stage(c, marks)
+        return len(marks.found.ids)
+
+    return change(ctx, marking.action, build, args=marking.args, actor=actor)
+
+
+def listed(ids: str | Iterable[str]) -> list[str]:
+    """Return ids as a list."""
+    return [ids] if isinstance(ids, str) else list(ids)
+
+
+def _id_flags(ids: Sequence[str]) -> list[str]:
+    if len(ids) > 20:
+        return ["--id-file", f"<{len(ids)} ids>"]
+    return [word for i in ids for word in ("--id", str(i))]
+
+
+# Tombstones ---------------------------------------------------------------------------------------
+
+
+def tombstoning(dataset: str, ids: Sequence[str], *, reason: str | None, **more: Any) -> Marking:
+    """Return the marking that hides records; `more` goes into the event's args."""
+    why = storable(reason) if reason else None
+
+    def marks(merged: Merged, found: Found) -> Marks:
+        cells = {
+            "usr__deleted": True,
+            "usr__deleted_at": utc_now(),
+            "usr__deleted_reason": why,
+        }
+        return _tombstone_marks(merged, found, cells)
+
+    command = ["usr", "delete", dataset, *_id_flags(ids)]
+    command += ["--reason", reason] if reason else []
+    args = {"ids": len(ids), "reason": reason, **more}
+    return Marking("tombstone", marks, "deleted {n} records", command, args)
+
+
+def restoring(dataset: str, ids: Sequence[str], **more: Any) -> Marking:
+    """Return the marking that brings hidden records back."""
+    cells = {"usr__deleted": False, "usr__deleted_at": None, "usr__deleted_reason": None}
+
+    def marks(merged: Merged, found: Found) -> Marks:
+        return _tombstone_marks(merged, _hidden_only(found, merged.live_mask()), cells)
+
+    command = ["usr", "restore", dataset, *_id_flags(ids)]
+    return Marking("restore", marks, "restored {n} records", command, {"ids": len(ids), **more})
+
+
+def _tombstone_marks(merged: Merged, found: Found, cells: Mapping[str, Any]) -> Marks:
+    n = len(found.ids)
+    known = _tombstones(merged.view)
+    at = KeySpace(pa.chunked_array([known.column("id").combine_chunks()]), unique=True).codes(
+        pa.chunked_array([pa.array(found.ids, pa.string())])
+    )
+    before = known.take(pa.array(at, mask=at < 0)).set_column(
+        0, "id", pa.array(found.ids, pa.string())
+    )
+    after = pa.table({"id": found.ids, **{k: [v] * n for k, v in cells.items()}},
+                     schema=TOMBSTONE_SCHEMA)  # fmt: skip
+    return Marks(TOMBSTONE_NS, found, before.cast(TOMBSTONE_SCHEMA), after)
+
+
+def _tombstones(view: View) -> pa.Table:
+    return current_file(view, TOMBSTONE_NS, TOMBSTONE_SCHEMA)
 
 
 def tombstone(
@@ -29,19 +174,9 @@ def tombstone(
     actor: Actor | None = None,
 ) -> int:
     """Hide records; returns how many ids were marked."""
-    asked = _listed(ids)
-    cells = {
-        "usr__deleted": True,
-        "usr__deleted_at": utc_now(),
-        "usr__deleted_reason": storable(reason) if reason else None,
-    }
-    command = ["usr", "delete", ctx.name, *_id_flags(asked)]
-    command += ["--reason", reason] if reason else []
-    return _mark(
-        ctx, asked, cells, action="tombstone", verb="deleted", command=command,
-        args={"ids": len(asked), "reason": reason, "allow_missing": allow_missing},
-        allow_missing=allow_missing, actor=actor,
-    )  # fmt: skip
+    asked = listed(ids)
+    marking = tombstoning(ctx.name, asked, reason=reason, allow_missing=allow_missing)
+    return run(ctx, asked, marking, allow_missing=allow_missing, actor=actor)
 
 
 def restore(
@@ -52,60 +187,9 @@ def restore(
     actor: Actor | None = None,
 ) -> int:
     """Bring records back; time and reason are cleared. Returns how many were hidden before."""
-    asked = _listed(ids)
-    cells = {"usr__deleted": False, "usr__deleted_at": None, "usr__deleted_reason": None}
-    return _mark(
-        ctx, asked, cells, action="restore", verb="restored",
-        command=["usr", "restore", ctx.name, *_id_flags(asked)],
-        args={"ids": len(asked), "allow_missing": allow_missing},
-        allow_missing=allow_missing, actor=actor,
-    )  # fmt: skip
-
-
-def _listed(ids: str | Iterable[str]) -> list[str]:
-    return [ids] if isinstance(ids, str) else list(ids)
-
-
-def _id_flags(ids: Sequence[str]) -> list[str]:
-    if len(ids) > 20:
-        return ["--id-file", f"<{len(ids)} ids>"]
-    return [word for i in ids for word in ("--id", str(i))]
-
-
-def _mark(
-    ctx: Context,
-    asked: list[str],
-    cells: dict[str, Any],
-    *,
-    action: str,
-    verb: str,
-    command: Sequence[str],
-    args: dict[str, Any],
-    allow_missing: bool,
-    actor: Actor | None,
-) -> int:
-    def build(c: Change) -> int:
-        merged = c.merged()
-        found = find(merged, asked, allow_missing=allow_missing)
-        if action == "restore":
-            found = _hidden_only(found, merged.live_mask())
-        if not found.ids:
-            return 0
-        before = current_file(c.view, TOMBSTONE_NS, TOMBSTONE_SCHEMA)
-        changed = pa.table(
-            {"id": found.ids, **{k: [v] * len(found.ids) for k, v in cells.items()}},
-            schema=TOMBSTONE_SCHEMA,
-        )
-        replace_file(c, TOMBSTONE_NS, before, changed)
-        c.record(
-            action,
-            metrics={"rows": len(found.ids), "rows_missing": len(found.missing)},
-            title=f"{verb} {len(found.ids):,} records",
-            command=command,
-        )
-        return len(found.ids)
-
-    return change(ctx, action, build, args=args, actor=actor)
+    asked = listed(ids)
+    marking = restoring(ctx.name, asked, allow_missing=allow_missing)
+    return run(ctx, asked, marking, allow_missing=allow_missing, actor=actor)
 
 
 def _hidden_only(found: Found, live: npt.NDArray[np.bool_] | None) -> Found:
@@ -150,6 +234,70 @@ def replace_file(c: Change, namespace: str, before: pa.Table, changed: pa.Table)
 # State -------------------------------------------------------------------------------------------
 
 
+def state_setting(
+    dataset: str, ids: Sequence[str], values: Mapping[str, Any], **more: Any
+) -> Marking:
+    """Return the marking that sets the given fields and leaves the others as they are."""
+    given = check_state(dict(values))
+    command = ["usr", "state", "set", dataset, *_id_flags(ids), *_state_flags(given)]
+    return Marking(
+        "state_set", _state_marks(given), "set the state of {n} records", command,
+        {"ids": len(ids), **given, **more},
+    )  # fmt: skip
+
+
+def state_clearing(dataset: str, ids: Sequence[str], **more: Any) -> Marking:
+    """Return the marking that unsets all state fields."""
+    command = ["usr", "state", "clear", dataset, *_id_flags(ids)]
+    return Marking(
+        "state_clear", _state_marks(dict.fromkeys(STATE_FIELDS)),
+        "cleared the state of {n} records", command, {"ids": len(ids), **more},
+    )  # fmt: skip
+
+
+def state_by_record(states: Mapping[str, Mapping[str, Any]], **more: Any) -> Marking:
+    """Return the marking that sets each record's own fields; None unsets one.
+
+    Parameters
+    ----------
+    states : mapping of str to mapping
+        Full id → the fields to set; the others are left as they are.
+    """
+    for id_, given in states.items():
+        if unknown := [f for f in given if f not in STATE_FIELDS]:
+            raise ValidationError(f"{id_[:8]}: a record has no state {unknown[0][:40]!r}")
+        if wanted := {k: v for k, v in given.items() if v is not None}:
+            check_state({**dict.fromkeys(STATE_FIELDS), **wanted})
+
+    def marks(merged: Merged, found: Found) -> Marks:
+        before = _state_rows(merged, found)
+        rows = [
+            row | {f"usr_state__{k}": v for k, v in states.get(row["id"], {}).items()}
+            for row in before.to_pylist()
+        ]
+        after = pa.Table.from_pylist(rows, schema=STATE_SCHEMA)
+        return Marks(STATE_NS, found, before, after)
+
+    fields = [f for f in STATE_FIELDS if any(f in given for given in states.values())]
+    command = ["#", f"{len(states)} records, each with its own", ", ".join(fields)]
+    args = {"ids": len(states), "fields": fields, **more}
+    return Marking("state_set", marks, "set the state of {n} records", command, args)
+
+
+def _state_marks(values: Mapping[str, Any]) -> Callable[[Merged, Found], Marks]:
+    def marks(merged: Merged, found: Found) -> Marks:
+        before = _state_rows(merged, found)
+        after = before
+        for field, value in values.items():
+            name = f"usr_state__{field}"
+            dtype = STATE_SCHEMA.field(name).type
+            cells = pa.array([value] * len(found.ids), dtype)
+            after = after.set_column(after.schema.get_field_index(name), name, cells)
+        return Marks(STATE_NS, found, before, after.cast(STATE_SCHEMA))
+
+    return marks
+
+
 def set_state(
     ctx: Context,
     ids: str | Iterable[str],
@@ -159,14 +307,9 @@ def set_state(
     actor: Actor | None = None,
 ) -> int:
     """Set the given state fields and leave the others as they are; returns the number of ids."""
-    given = check_state(values)
-    asked = _listed(ids)
-    command = ["usr", "state", "set", ctx.name, *_id_flags(asked), *_state_flags(given)]
-    return _change_state(
-        ctx, asked, given, action="state_set", title="set the state of",
-        command=command, args={"ids": len(asked), **given, "allow_missing": allow_missing},
-        allow_missing=allow_missing, actor=actor,
-    )  # fmt: skip
+    asked = listed(ids)
+    marking = state_setting(ctx.name, asked, values, allow_missing=allow_missing)
+    return run(ctx, asked, marking, allow_missing=allow_missing, actor=actor)
 
 
 def clear_state(
@@ -177,13 +320,9 @@ def clear_state(
     actor: Actor | None = None,
 ) -> int:
     """Unset all state fields; returns the number of ids."""
-    asked = _listed(ids)
-    return _change_state(
-        ctx, asked, dict.fromkeys(STATE_FIELDS), action="state_clear", title="cleared the state of",
-        command=["usr", "state", "clear", ctx.name, *_id_flags(asked)],
-        args={"ids": len(asked), "allow_missing": allow_missing},
-        allow_missing=allow_missing, actor=actor,
-    )  # fmt: skip
+    asked = listed(ids)
+    marking = state_clearing(ctx.name, asked, allow_missing=allow_missing)
+    return run(ctx, asked, marking, allow_missing=allow_missing, actor=actor)
 
 
 def _state_flags(given: dict[str, Any]) -> list[str]:
@@ -195,42 +334,6 @@ def _state_flags(given: dict[str, Any]) -> list[str]:
         else:
             flags += [flag, ",".join(value) if isinstance(value, list) else str(value)]
     return flags
-
-
-def _change_state(
-    ctx: Context,
-    asked: list[str],
-    values: dict[str, Any],
-    *,
-    action: str,
-    title: str,
-    command: Sequence[str],
-    args: dict[str, Any],
-    allow_missing: bool,
-    actor: Actor | None,
-) -> int:
-    def build(c: Change) -> int:
-        merged = c.merged()
-        found = find(merged, asked, allow_missing=allow_missing)
-        if not found.ids:
-            return 0
-        changed = _state_rows(merged, found)
-        for field, value in values.items():
-            name = f"usr_state__{field}"
-            dtype = STATE_SCHEMA.field(name).type
-            cells = pa.array([value] * len(found.ids), dtype)
-            changed = changed.set_column(changed.schema.get_field_index(name), name, cells)
-        before = _whole_state(c.view, merged)
-        replace_file(c, STATE_NS, before, changed.cast(STATE_SCHEMA))
-        c.record(
-            action,
-            metrics={"rows": len(found.ids), "rows_missing": len(found.missing)},
-            title=f"{title} {len(found.ids):,} records",
-            command=command,
-        )
-        return len(found.ids)
-
-    return change(ctx, action, build, args=args, actor=actor)
 
 
 def _whole_state(view: View, merged: Merged) -> pa.Table:

@@ -110,6 +110,48 @@ def register_namespace(
     return registryfile.update(path, change, action="register")[namespace]
 
 
+def with_columns(
+    registry: Registry,
+    namespace: str,
+    columns: Sequence[Column],
+    *,
+    owner: str | None = None,
+    description: str | None = None,
+) -> Registry:
+    """Return a registry in which a namespace also has these columns; those it has stay.
+
+    `owner` and `description` are those of a namespace that is new.
+    """
+    old = registry.get(check_namespace(namespace))
+    there = old.columns if old is not None else ()
+    known = {c.name for c in there}
+    added = tuple(c for c in columns if c.name not in known)
+    entry = NamespaceEntry(
+        old.owner if old is not None else owner,
+        old.description if old is not None else description,
+        check_columns(namespace, (*there, *added)),
+    )
+    return registry.with_entry(namespace, entry)
+
+
+def add_columns(
+    root: Path,
+    namespace: str,
+    columns: Sequence[Column],
+    *,
+    owner: str | None = None,
+    description: str | None = None,
+) -> Registry:
+    """Register more columns of a namespace, which may be new; see :func:`with_columns`."""
+    return registryfile.update(
+        root,
+        lambda before: with_columns(
+            before, namespace, columns, owner=owner, description=description
+        ),
+        action="register",
+    )
+
+
 def _parse(namespace: str, columns: ColumnsSpec) -> tuple[Column, ...]:
     if isinstance(columns, str):
         return parse_columns_spec(columns, namespace)

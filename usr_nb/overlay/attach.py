@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NoReturn, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from usr_nb.contract.types import type_text
 from usr_nb.errors import (
     DuplicateIDError,
     SchemaError,
+    SequencesError,
     ValidationError,
     did_you_mean,
     join_hints,
@@ -38,6 +39,14 @@ from usr_nb.overlay.parts import KEYS, PartInfo
 _SHOWN: Final = 5
 Aggregate = Literal["mean", "median", "first", "list"]
 AGGREGATES: Final[tuple[str, ...]] = get_args(Aggregate)
+#: What is wrong with an input: ``column_map`` and :func:`prepare` tell it of each trouble and, if
+#: it does not raise, go on as well as they can, so that a plan can show all of them at once.
+Trouble = Callable[[SequencesError], None]
+
+
+def refuse(error: SequencesError) -> NoReturn:
+    """Raise the first trouble: what every verb does."""
+    raise error
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,10 @@ class Prepared:
         Rows of the input, those whose key the base has, those whose key it has not.
     base_rows : numpy.ndarray of int64
         For each row of the table the first base row of its key.
+    keys : pyarrow.ChunkedArray of string
+        Every key of the input in the form in which it was compared, folded rows once.
+    found : numpy.ndarray of int64
+        The base row of each key, -1 where none has it.
     """
 
     table: pa.Table
@@ -60,6 +73,8 @@ class Prepared:
     matched: int
     missing: int
     base_rows: npt.NDArray[np.int64]
+    keys: pa.ChunkedArray = field(repr=False)
+    found: npt.NDArray[np.int64] = field(repr=False)
 
     @property
     def columns(self) -> list[str]:
@@ -68,21 +83,38 @@ class Prepared:
 
 
 def column_map(
-    names: Sequence[str], namespace: str, key_col: str, columns: Sequence[str] | None, where: str
+    names: Sequence[str],
+    namespace: str,
+    key_col: str,
+    columns: Sequence[str] | None,
+    where: str,
+    *,
+    rename: Mapping[str, str] | None = None,
+    trouble: Trouble = refuse,
 ) -> dict[str, str]:
     """Return source column → registered name for the columns to attach: all but the key."""
     chosen = [n for n in names if n != key_col] if columns is None else dict.fromkeys(columns)
+    given_names = dict(rename or {})
     mapped: dict[str, str] = {}
-    for given in chosen:
+    for given in dict.fromkeys([*chosen, *(n for n in given_names if n not in names)]):
         found = given if given in names else given.removeprefix(f"{namespace}__")
         if found not in names:
-            raise SchemaError(
-                f"{where}: no column '{given}'",
-                hint=join_hints(did_you_mean(given, names), f"Columns there: {some(names, 12)}."),
+            trouble(
+                SchemaError(
+                    f"{where}: no column '{given}'",
+                    hint=join_hints(
+                        did_you_mean(given, names), f"Columns there: {some(names, 12)}."
+                    ),
+                )
             )
-        target = qualify(namespace, found, essentials=ESSENTIALS)
-        if target in mapped.values():
-            raise SchemaError(f"{where}: two columns would become '{target}'")
+            continue
+        try:
+            target = qualify(namespace, given_names.get(found, found), essentials=ESSENTIALS)
+            if target in mapped.values():
+                raise SchemaError(f"{where}: two columns would become '{target}'")
+        except SequencesError as error:
+            trouble(error)
+            continue
         mapped[found] = target
     return mapped
 
@@ -134,6 +166,7 @@ def prepare(
     merged: Merged,
     parts: Sequence[PartInfo],
     registry: Registry,
+    trouble: Trouble = refuse,
 ) -> Prepared:
     """Return the part that a table makes; see :class:`Prepared`.
 
@@ -147,28 +180,30 @@ def prepare(
     require_key(wish.key, KEYS)
     entry = registry.entry(wish.namespace)
     if parts and parts[0].key != wish.key:
-        raise SchemaError(
-            f"Namespace '{wish.namespace}' is keyed by '{parts[0].key}', not '{wish.key}'",
-            hint=f"Attach with --key {parts[0].key}; a namespace has one key.",
+        trouble(
+            SchemaError(
+                f"Namespace '{wish.namespace}' is keyed by '{parts[0].key}', not '{wish.key}'",
+                hint=f"Attach with --key {parts[0].key}; a namespace has one key.",
+            )
         )
     wanted = {
         registry.column(wish.namespace, full): table.column(src)
         for src, full in wish.mapping.items()
     }
-    keys = _keys(table.column(wish.key_col), wish)
-    target = _target(merged, wish)
+    keys = _keys(table.column(wish.key_col), wish, trouble)
+    target = match_target(merged, wish)
     if wish.match:
         keys, target = _as_ids(keys, target, merged), Target(merged.base_keys("id"))
     n_incoming = len(keys)
     counts = np.ones(n_incoming, np.int64)
     if wish.aggregate is not None:
-        keys, counts, cells = fold_rows(keys, wanted, entry, wish)
+        keys, counts, cells = fold_rows(keys, wanted, entry, wish, trouble)
     else:
-        _check_repeats(keys, wish)
-        cells = {c.name: _cast(values, c, wish) for c, values in wanted.items()}
+        _check_repeats(keys, wish, trouble)
+        cells = {c.name: _cast(values, c, wish, trouble) for c, values in wanted.items()}
     rows = target.find(keys)
     if not wish.allow_missing:
-        _refuse_missing(keys, rows, wish)
+        _refuse_missing(keys, rows, wish, trouble)
     hit = np.flatnonzero(rows >= 0)
     hit = hit[np.argsort(rows[hit], kind="stable")]
     take = pa.array(hit)
@@ -177,17 +212,25 @@ def prepare(
     arrays |= {c.name: cells[c.name].take(take) for c in entry.columns if c.name in cells}
     matched = int(counts[hit].sum())
     return Prepared(
-        pa.table(arrays), wish.key, n_incoming, matched, n_incoming - matched, base_rows
-    )
+        pa.table(arrays), wish.key, n_incoming, matched, n_incoming - matched, base_rows,
+        keys, rows,
+    )  # fmt: skip
 
 
-def _cast(values: pa.ChunkedArray, column: Column, wish: Wish) -> pa.ChunkedArray:
-    return cast_column(
-        values, column.arrow_type, name=column.name, parse_json=wish.parse_json, where=wish.where
-    )
+def _cast(
+    values: pa.ChunkedArray, column: Column, wish: Wish, trouble: Trouble = refuse
+) -> pa.ChunkedArray:
+    kind = column.arrow_type
+    try:
+        return cast_column(
+            values, kind, name=column.name, parse_json=wish.parse_json, where=wish.where
+        )
+    except SchemaError as error:
+        trouble(error)
+        return pa.chunked_array([pa.nulls(len(values), kind)])
 
 
-def _keys(column: pa.ChunkedArray, wish: Wish) -> pa.ChunkedArray:
+def _keys(column: pa.ChunkedArray, wish: Wish, trouble: Trouble) -> pa.ChunkedArray:
     kind = column.type
     if wish.match and pa.types.is_integer(kind):
         column = column.cast(pa.string())
@@ -199,15 +242,18 @@ def _keys(column: pa.ChunkedArray, wish: Wish) -> pa.ChunkedArray:
     empty = pc.fill_null(pc.equal(keys, ""), True).to_numpy()
     rows = np.flatnonzero(empty)
     if len(rows):
-        raise ValidationError(
-            f"{wish.where}: {len(rows):,} rows have no {wish.match or wish.key} "
-            f"(row {some(r + 1 for r in rows[:_SHOWN])})",
-            hint="Fill the cells or remove the rows. Nothing was attached.",
+        trouble(
+            ValidationError(
+                f"{wish.where}: {len(rows):,} rows have no {wish.match or wish.key} "
+                f"(row {some(r + 1 for r in rows[:_SHOWN])})",
+                hint="Fill the cells or remove the rows. Nothing was attached.",
+            )
         )
-    return keys
+    return pc.fill_null(keys, "") if len(rows) else keys
 
 
-def _target(merged: Merged, wish: Wish) -> Target:
+def match_target(merged: Merged, wish: Wish) -> Target:
+    """Return what the keys of an input are looked up in: the base's ids, sequences or a column."""
     if wish.match:
         return _match_target(merged, wish.match)
     column = merged.base_keys(base_column(wish.key))
@@ -250,38 +296,47 @@ def _as_ids(keys: pa.ChunkedArray, target: Target, merged: Merged) -> pa.Chunked
     return pc.coalesce(ids, pc.binary_join_element_wise(" ", keys, ""))
 
 
-def _refuse_missing(keys: pa.ChunkedArray, rows: npt.NDArray[np.int64], wish: Wish) -> None:
+def _refuse_missing(
+    keys: pa.ChunkedArray, rows: npt.NDArray[np.int64], wish: Wish, trouble: Trouble
+) -> None:
     missing = np.flatnonzero(rows < 0)
     if len(missing) == 0:
         return
-    sample = [k.strip() for k in keys.take(pa.array(missing[:_SHOWN])).to_pylist()]
-    raise ValidationError(
-        f"{wish.where}: {len(missing):,} of {len(keys):,} keys are not in the dataset: "
-        f"{some(s[:40] for s in sample)}",
-        hint=join_hints(
-            None if wish.match else _why_missing(sample, wish.key),
-            "Use --allow-missing to skip them. Nothing was attached.",
-        ),
+    sample = [(k or "").strip() for k in keys.take(pa.array(missing[:_SHOWN])).to_pylist()]
+    trouble(
+        ValidationError(
+            f"{wish.where}: {len(missing):,} of {len(keys):,} keys are not in the dataset: "
+            f"{some(s[:40] for s in sample)}",
+            hint=join_hints(
+                None if wish.match else _why_missing(sample, wish.key),
+                "Use --allow-missing to skip them. Nothing was attached.",
+            ),
+        )
     )
 
 
-def _check_repeats(keys: pa.ChunkedArray, wish: Wish) -> None:
+def _check_repeats(keys: pa.ChunkedArray, wish: Wish, trouble: Trouble) -> None:
     if pc.count_distinct(keys).as_py() == len(keys):
         return
     rows_of: dict[str, list[int]] = {}
     for row, cell in enumerate(keys.to_pylist(), start=1):
-        rows_of.setdefault(cell, []).append(row)
+        if cell and cell.strip():
+            rows_of.setdefault(cell, []).append(row)
     repeated = {k: r for k, r in rows_of.items() if len(r) > 1}
+    if not repeated:
+        return  # Only cells without a key repeat, and those were told of.
     by_id = wish.key == "id"
     groups: list[dict[str, Any]] = [
         {"id": k.strip(), "count": len(r), "rows": r[:_SHOWN], "sequence": "" if by_id else k}
         for k, r in list(repeated.items())[:_SHOWN]
     ]
     shown = "; ".join(f"{g['id'][:24]} in rows {some(g['rows'])}" for g in groups)
-    raise DuplicateIDError(
-        f"{wish.where}: {len(repeated):,} keys stand in more than one row: {shown}",
-        hint="Keep one row per key, or fold them with --aggregate. Nothing was attached.",
-        groups=groups,
+    trouble(
+        DuplicateIDError(
+            f"{wish.where}: {len(repeated):,} keys stand in more than one row: {shown}",
+            hint="Keep one row per key, or fold them with --aggregate. Nothing was attached.",
+            groups=groups,
+        )
     )
 
 
@@ -290,6 +345,7 @@ def fold_rows(
     wanted: Mapping[Column, pa.ChunkedArray],
     entry: NamespaceEntry,
     wish: Wish,
+    trouble: Trouble = refuse,
 ) -> tuple[pa.ChunkedArray, npt.NDArray[np.int64], dict[str, pa.ChunkedArray]]:
     """Fold rows that repeat a key; returns (keys, rows per key, cells by column) (ATT-8).
 
@@ -306,7 +362,14 @@ def fold_rows(
     codes = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
     order = np.argsort(codes, kind="stable")
     starts = np.searchsorted(codes[order], np.arange(len(encoded.dictionary) + 1))
-    cells = {c.name: _fold_column(values, c, order, starts, wish) for c, values in wanted.items()}
+    cells = {}
+    for c, values in wanted.items():
+        try:
+            cells[c.name] = _fold_column(values, c, order, starts, wish)
+        except SchemaError as error:
+            trouble(error)
+            nothing = pa.nulls(len(encoded.dictionary), c.arrow_type)
+            cells[c.name] = pa.chunked_array([nothing])
     count = entry.column(f"{wish.namespace}__n")
     if count is not None and count.name not in cells:
         numbers = pa.chunked_array([pa.array(np.diff(starts))])
@@ -382,17 +445,34 @@ def refuse_overwrite(columns: Sequence[str], namespace: str) -> None:
         )
 
 
-def count_changes(merged: Merged, prepared: Prepared) -> tuple[int, int]:
-    """Return (rows with a value overwritten, rows with a value unset) by a part (ATT-3)."""
+@dataclass(frozen=True)
+class Changes:
+    """What a part does to values that are there, one entry per row of the part.
+
+    Attributes
+    ----------
+    overwritten, unset : numpy.ndarray of bool
+        Rows in which a value gives way to another one, or to null.
+    before : pyarrow.Table or None
+        The values there are now, of those columns that have some; None if no column has.
+    """
+
+    overwritten: npt.NDArray[np.bool_]
+    unset: npt.NDArray[np.bool_]
+    before: pa.Table | None
+
+
+def changes(merged: Merged, prepared: Prepared) -> Changes:
+    """Return what a part overwrites and unsets (ATT-3)."""
+    n = prepared.table.num_rows
+    overwritten, unset = np.zeros(n, bool), np.zeros(n, bool)
     names = [c for c in prepared.columns if c in merged.schema.names]
-    if not names or prepared.table.num_rows == 0:
-        return 0, 0
+    if not names or n == 0:
+        return Changes(overwritten, unset, None)
     before = merged.take(prepared.base_rows, names)
-    overwritten = np.zeros(prepared.table.num_rows, bool)
-    unset = np.zeros(prepared.table.num_rows, bool)
     for name in names:
         had = np.asarray(before.column(name).is_valid().to_numpy(), bool)
         has = np.asarray(prepared.table.column(name).is_valid().to_numpy(), bool)
         overwritten |= had & has
         unset |= had & ~has
-    return int(overwritten.sum()), int(unset.sum())
+    return Changes(overwritten, unset, before)

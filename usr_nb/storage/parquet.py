@@ -90,6 +90,16 @@ def write_batches(
     return rows
 
 
+def packed_bytes(table: pa.Table) -> int:
+    """Return about how many bytes a table takes as a file, from its first rows; writes nothing."""
+    some = table.slice(0, ROW_GROUP_ROWS)
+    sink = pa.BufferOutputStream()
+    with writer(sink, table.schema) as w:
+        w.write_table(some, row_group_size=ROW_GROUP_ROWS)
+    size = sink.getvalue().size
+    return int(size * table.num_rows / some.num_rows) if some.num_rows else size
+
+
 def regroup(
     batches: Iterable[pa.RecordBatch | pa.Table], schema: pa.Schema, rows: int = WRITE_ROWS
 ) -> Iterator[pa.Table]:

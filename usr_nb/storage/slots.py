@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from usr_nb.contract.names import check_relative
+from usr_nb.contract.progress import reporting
 from usr_nb.contract.times import to_text, utc_now
 from usr_nb.errors import ConcurrentWriteError, StorageError
 from usr_nb.storage import door, eventlog, lock, notes, tidy
@@ -72,6 +73,8 @@ class Stage:
         self.folder = layout.txn / self.operation_id
         self.at = to_text(utc_now())
         self.intent = Intent(self.operation_id, action, self.at, door.owner_tag())
+        #: Called as the last thing before the commit point; what it raises undoes the attempt.
+        self.guard: Callable[[], None] | None = None
 
     def open(self) -> None:
         """Create the staging folder, signed by its owner."""
@@ -159,6 +162,8 @@ class Stage:
         door.fsync_dir(self.folder)
         door.fsync_dir(self.layout.txn)
         target = slot_path(self.layout, self.slot + 1)
+        if self.guard is not None:
+            self.guard()
         try:
             door.link(intent_path, target)
         except (FileExistsError, StorageError) as error:
@@ -369,8 +374,10 @@ def commit(
                     stage.discard()
                 raise
             if published:
-                _finish(stage)
-                tidy.tidy(layout, done=stage.operation_id)
+                # Who listens may cancel by raising, and from here on there is nothing to cancel.
+                with reporting(None):
+                    _finish(stage)
+                    tidy.tidy(layout, done=stage.operation_id)
                 return result
             stage.discard()
             time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))  # noqa: S311 - jitter

@@ -49,12 +49,15 @@ class SyncPlan:
         What was chosen.
     found : Look
         What both sides held, and the plan of each direction.
+    token : str or None
+        Names the plan that is applied; the event carries it in ``args.plan``.
     """
 
     here: Here
     remote: Remote
     options: Options
     found: Look
+    token: str | None = None
 
     @property
     def state(self) -> State:
@@ -166,6 +169,7 @@ class SyncPlan:
         o = self.options
         chosen: dict[str, Any] = {"verify": o.verify, "prefer": o.prefer, "delete": o.delete,
                   "primary_only": o.primary_only, "skip_snapshots": o.skip_snapshots}  # fmt: skip
+        chosen |= {"plan": self.token} if self.token else {}
         root = str(self.here.root) if plan.direction == "pull" else self.remote.base_dir
 
         def words(fingerprint: Fingerprint, stamp: str | None) -> telling.Wording:

@@ -1,0 +1,273 @@
+"""The plans of a dataset: what each change would do, looked at first, applied once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from usr_nb.dataset import maintenance, overlays, records
+from usr_nb.dataset.context import Actor
+from usr_nb.dataset.face_base import Face
+from usr_nb.dataset.face_maintain import names
+from usr_nb.dataset.plans.attach import AttachPlan, AttachWish, plan_attach
+from usr_nb.dataset.plans.plan import Receipt
+from usr_nb.dataset.plans.records import (
+    RecordsPlan,
+    ids_where,
+    one_of,
+    plan_records,
+    plan_undo,
+    states_of,
+)
+from usr_nb.dataset.plans.rewrites import (
+    CompactPlan,
+    MaterializePlan,
+    plan_compact,
+    plan_materialize,
+)
+from usr_nb.filter.kept import Where, as_filter
+from usr_nb.overlay.attach import Aggregate
+from usr_nb.readers import open_rows
+
+Key = Literal["id", "sequence", "sequence_norm", "sequence_ci"]
+
+
+class PlanningFace(Face):
+    """Looking first."""
+
+    def plan_attach(
+        self,
+        source: Any,
+        namespace: str,
+        *,
+        key: Key | None = None,
+        key_col: str | None = None,
+        columns: Sequence[str] | None = None,
+        rename: Mapping[str, str] | None = None,
+        allow_overwrite: bool = False,
+        allow_missing: bool = False,
+        parse_json: bool = True,
+        match: str | None = None,
+        aggregate: Aggregate | None = None,
+        register: bool = False,
+        types: Mapping[str, str] | None = None,
+        owner: str | None = None,
+        description: str | None = None,
+        note: str = "",
+        actor: Actor | None = None,
+    ) -> AttachPlan:
+        """Look at what :meth:`attach_file` would do; nothing is written.
+
+        What is wrong with the input is not raised but listed in the plan's ``problems``, all of
+        it; so one can show it, change an argument, and plan again.
+
+        Parameters
+        ----------
+        source : path or table
+            csv, tsv, jsonl, parquet or xlsx; or a table in memory, which is copied.
+        namespace : str
+            Column ``x`` becomes ``<namespace>__x``.
+        key : {"id", "sequence", "sequence_norm", "sequence_ci"}, optional
+            By default the one by which most rows match (``plan.choices`` has all rates).
+        key_col, columns, allow_overwrite, allow_missing, parse_json, match, aggregate, note
+            As for :meth:`attach_file`.
+        rename : mapping of str to str, optional
+            Other names for columns: ``{"LLR (nats)": "evo2__llr"}``.
+        register : bool
+            Register the columns that are missing, and the namespace if it is, at the same time.
+        types : mapping of str to str, optional
+            Their types, by either name; the others are proposed from the data.
+        owner, description : str, optional
+            Of a namespace that is new.
+
+        Returns
+        -------
+        AttachPlan
+
+        Raises
+        ------
+        NamespaceError, DatasetNotFound, PathNotFound, SchemaError
+            If there is nothing to look at: no registry, no dataset, no such file, no table in it.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from usr_nb import Dataset, init_root
+        >>> root = tempfile.mkdtemp()
+        >>> _ = init_root(root)
+        >>> ds = Dataset.open(root, "lab/demo")
+        >>> ds.init()
+        >>> rows = [{"sequence": "ACGT"}, {"sequence": "TTTT"}]
+        >>> _ = ds.add_sequences(rows, bio_type="dna", alphabet="dna_4")
+        >>> plan = ds.plan_attach([{"sequence": "ACGT", "n": 3}], "lab", register=True)
+        >>> plan.button, plan.registers[0].type
+        ('Attach 1 row', 'int64')
+        >>> plan.apply().counts["rows_matched"]
+        1
+        """
+        registry = self._ctx.registry()
+        known = overlays.source_types(registry, namespace) if namespace in registry else None
+        rows = open_rows(source, types=known)
+        request = overlays.attach_request(
+            self.name, None if rows.format == "table" else rows.label, namespace,
+            key=key or "id", key_col=key_col, columns=columns, allow_overwrite=allow_overwrite,
+            allow_missing=allow_missing, parse_json=parse_json, backend="pyarrow", note=note,
+            match=match, aggregate=aggregate, actor=actor, rename=rename,
+        )  # fmt: skip
+        choose = key is None and match is None
+        wish = AttachWish(request, choose, register, dict(types or {}), owner, description)
+        return plan_attach(self._ctx, rows, wish)
+
+    def plan_materialize(
+        self,
+        namespaces: Sequence[str] | None = None,
+        keep_overlays: bool = True,
+        archive_overlays: bool = False,
+        drop_deleted: bool = False,
+        *,
+        snapshot_before: bool = False,
+        reason: str = "a plan was applied",
+        actor: Actor | None = None,
+    ) -> MaterializePlan:
+        """Look at what :meth:`materialize` would do, cell by cell; nothing is written.
+
+        Applying it needs no maintenance section: `reason` goes into the event.
+        """
+        wish = maintenance.Rewrite(
+            names(namespaces), keep_overlays, archive_overlays, drop_deleted, snapshot_before
+        )
+        return plan_materialize(self._ctx, wish, reason=reason, actor=actor)
+
+    def plan_compact(
+        self,
+        namespace: str,
+        *,
+        single_file: bool = False,
+        reason: str = "a plan was applied",
+        actor: Actor | None = None,
+    ) -> CompactPlan:
+        """Look at what :meth:`compact_overlay` would do; nothing is written."""
+        return plan_compact(
+            self._ctx, namespace, single_file=single_file, reason=reason, actor=actor
+        )
+
+    def plan_tombstone(
+        self,
+        ids: str | Iterable[str] | None = None,
+        reason: str | None = None,
+        *,
+        where: Where | None = None,
+        allow_missing: bool = False,
+        actor: Actor | None = None,
+    ) -> RecordsPlan:
+        """Look at what :meth:`tombstone` would do to some ids, or to all that a filter keeps."""
+        asked, more = self._asked(ids, where, "tombstone")
+        marking = records.tombstoning(
+            self.name, asked, reason=reason, allow_missing=allow_missing, **more
+        )
+        return self._plan(marking, ids, where, "Delete {n}", allow_missing, actor)
+
+    def plan_restore(
+        self,
+        ids: str | Iterable[str] | None = None,
+        *,
+        where: Where | None = None,
+        allow_missing: bool = False,
+        actor: Actor | None = None,
+    ) -> RecordsPlan:
+        """Look at what :meth:`restore` would do to some ids, or to the hidden a filter keeps."""
+        asked, more = self._asked(ids, where, "restore")
+        marking = records.restoring(self.name, asked, allow_missing=allow_missing, **more)
+        return self._plan(marking, ids, where, "Restore {n}", allow_missing, actor)
+
+    def plan_state(
+        self,
+        ids: str | Iterable[str] | None = None,
+        *,
+        where: Where | None = None,
+        masked: bool | None = None,
+        qc_status: Literal["pass", "fail", "warn", "unknown"] | None = None,
+        split: Literal["train", "val", "test", "holdout"] | None = None,
+        supersedes: str | None = None,
+        lineage: Sequence[str] | None = None,
+        clear: bool = False,
+        reason: str | None = None,
+        allow_missing: bool = False,
+        actor: Actor | None = None,
+    ) -> RecordsPlan:
+        """Look at what :meth:`set_state`, or with `clear` :meth:`clear_state`, would do.
+
+        Parameters
+        ----------
+        ids : str or iterable of str, optional
+            Ids or unique prefixes; or
+        where : Filter or str, optional
+            all records that a filter keeps.
+        masked, qc_status, split, supersedes, lineage
+            The fields to set; others stay as they are.
+        reason : str, optional
+            Why; it goes into the event.
+        """
+        values = {"masked": masked, "qc_status": qc_status, "split": split,
+                  "supersedes": supersedes, "lineage": lineage}  # fmt: skip
+        asked, more = self._asked(ids, where, "state")
+        more |= {"reason": reason} if reason else {}
+        more["allow_missing"] = allow_missing
+        if clear:
+            marking = records.state_clearing(self.name, asked, **more)
+            return self._plan(marking, ids, where, "Clear the state of {n}", allow_missing, actor)
+        marking = records.state_setting(self.name, asked, values, **more)
+        return self._plan(marking, ids, where, "Set the state of {n}", allow_missing, actor)
+
+    def plan_states(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        reason: str | None = None,
+        actor: Actor | None = None,
+    ) -> RecordsPlan:
+        """Look at what setting each record's own state would do, in one commit and one event.
+
+        Parameters
+        ----------
+        rows : iterable of mapping
+            ``{"id": ..., "qc_status": "pass", "masked": None}``: full ids; None unsets a field.
+        """
+        states = states_of(rows)
+        marking = records.state_by_record(states, **({"reason": reason} if reason else {}))
+        return plan_records(self._ctx, marking, list(states), None,
+                            verb="Set the state of {n}", actor=actor)  # fmt: skip
+
+    def plan_undo(self, receipt: Receipt, *, actor: Actor | None = None) -> RecordsPlan:
+        """Plan to take back a tombstone, restore or state: a new event that names the old one.
+
+        Raises
+        ------
+        StalePlanError
+            If somebody has changed the state of these records since.
+        ValidationError
+            If the receipt is of something else, or it changed nothing.
+        """
+        return plan_undo(self._ctx, receipt, actor=actor)
+
+    def _asked(
+        self, ids: str | Iterable[str] | None, where: Where | None, action: str
+    ) -> tuple[list[str], dict[str, Any]]:
+        listed = None if ids is None else records.listed(ids)
+        chosen = one_of(listed, where)
+        if chosen is not None:
+            return ids_where(self._ctx, chosen, action), {"where": chosen.as_line()}
+        return listed or [], {}
+
+    def _plan(
+        self,
+        marking: records.Marking,
+        ids: str | Iterable[str] | None,
+        where: Where | None,
+        verb: str,
+        allow_missing: bool,
+        actor: Actor | None,
+    ) -> RecordsPlan:
+        given = None if ids is None else records.listed(ids)
+        return plan_records(self._ctx, marking, given, as_filter(where), verb=verb,
+                            allow_missing=allow_missing, actor=actor)  # fmt: skip
