@@ -161,7 +161,7 @@ def publishing(*edits: tuple[str, str]) -> Callable[[], contextlib.AbstractConte
 @contextlib.contextmanager
 def _stamped_newest() -> Iterator[None]:
     compaction.parts = parts
-    with changed(compaction, "compact_overlay", ("created_at=oldest,", NEWEST)):
+    with changed(compaction, "stage_compact", ("created_at=oldest,", NEWEST)):
         yield
     del compaction.parts
 
