@@ -99,7 +99,7 @@ def histogram(
     ([1.0, 2.0, 3.0], [1, 2], [1, 1], 1)
     """
     finite = np.isfinite(values)
-    edges = _edges(values[finite], bins, whole=whole, step=step)
+    edges = round_edges(values[finite], bins, whole=whole, step=step)
     return Histogram(
         edges,
         _count(values[finite], edges),
@@ -113,8 +113,13 @@ def _count(values: Floats, edges: Floats) -> npt.NDArray[np.int64]:
     return np.histogram(values, edges)[0].astype(np.int64)
 
 
-def _edges(values: Floats, bins: int, *, whole: bool, step: float | None) -> Floats:
-    """Return ascending edges at multiples of the step, by default 1, 2 or 5 times a power of 10."""
+def round_edges(
+    values: Floats, bins: int, *, whole: bool = False, step: float | None = None
+) -> Floats:
+    """Return ascending edges at multiples of the step, by default 1, 2 or 5 times a power of 10.
+
+    Every value lies in ``[edges[0], edges[-1])``; there are at most `bins` bins, and one.
+    """
     if len(values) == 0:
         return np.array([0.0, 1.0])
     low, high = float(values.min()), float(values.max())
@@ -198,8 +203,8 @@ def grid(
     finite = np.isfinite(x) & np.isfinite(y)
     x, y, mask = x[finite], y[finite], mask[finite]
     edges = (
-        _edges(x, bins, whole=whole_x, step=None),
-        _edges(y, bins, whole=False, step=step_y),
+        round_edges(x, bins, whole=whole_x),
+        round_edges(y, bins, step=step_y),
     )
 
     def total(weights: Floats) -> Floats:

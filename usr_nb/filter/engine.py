@@ -240,11 +240,12 @@ class _Batch:
                 out = out & found if isinstance(node, And) else out | found
             return out
         if isinstance(node, Condition):
-            return _test(node, self.values(node.feature))
+            return condition_mask(node, self.values(node.feature))
         raise ValidationError(f"A {type(node).__name__} is no filter that can be evaluated")
 
 
-def _test(node: Condition, values: Values) -> Mask:
+def condition_mask(node: Condition, values: Values) -> Mask:
+    """Return where a test holds, given its feature; `bind` has checked that it fits."""
     array = values.array
     if isinstance(node, IsNull):
         return np.asarray(array.is_null().to_numpy(zero_copy_only=False), bool)
@@ -273,7 +274,7 @@ def _in(node: In, values: Values) -> Mask:
         return np.asarray(np.logical_or.reduce(wanted), bool)
     if isinstance(node.values[0], str):
         return mask_from(pc.is_in(array, value_set=pa.array(node.values, array.type)))
-    numbers, there = _numbers(values)
+    numbers, there = numbers_of(values)
     if numbers.dtype.kind == "f":
         these: Any = [rounded(v, values.dtype) for v in node.values]
     else:
@@ -284,7 +285,7 @@ def _in(node: In, values: Values) -> Mask:
 
 
 def _range(node: Range, values: Values) -> Mask:
-    numbers, there = _numbers(values)
+    numbers, there = numbers_of(values)
     inside = there.copy()
     if numbers.dtype.kind == "f":
         there = there & ~np.isnan(numbers)
@@ -306,8 +307,11 @@ def _range(node: Range, values: Values) -> Mask:
     return there & ~inside if node.outside else inside
 
 
-def _numbers(values: Values) -> tuple[npt.NDArray[Any], Mask]:
-    """Return numbers or times as int64, uint64 or float64, and where there is one."""
+def numbers_of(values: Values) -> tuple[npt.NDArray[Any], Mask]:
+    """Return numbers or times as int64, uint64 or float64, and where there is one.
+
+    Where there is none, the number means nothing.
+    """
     array = values.array
     if pa.types.is_timestamp(array.type):
         array = array.cast(pa.int64())
