@@ -14,11 +14,13 @@ from typing import Any
 import numpy.typing as npt
 
 from usr_nb.dataset.core import Dataset
+from usr_nb.filter.tree import Filter
 from usr_nb.widgets.base import Panel
+from usr_nb.widgets.filter import FilterPanel
 from usr_nb.widgets.history import HistoryPanel
 from usr_nb.widgets.sequences import SequencesPanel
 
-__all__ = ["history", "sequences"]
+__all__ = ["filter", "history", "sequences"]
 
 
 def _for_host(widget: Panel) -> Any:
@@ -29,6 +31,47 @@ def _for_host(widget: Panel) -> Any:
     import marimo as mo
 
     return mo.ui.anywidget(widget) if mo.running_in_notebook() else widget
+
+
+def filter(  # noqa: A001 - named as what it shows; the builtin is not needed here
+    ds: Dataset, *, where: Filter | str | None = None
+) -> Any:
+    """Show which records a filter keeps, and build one by looking: brush, choose, search.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The dataset; it is read. Only *Save*, confirmed, writes: one event with the named filter.
+    where : Filter or str, optional
+        The filter to begin with.
+
+    Returns
+    -------
+    FilterPanel or marimo.ui.anywidget
+        In marimo wrapped for it (the widget is its ``.widget``), elsewhere the widget. Both have
+        ``.filter``, ``.count``, ``.rows()``, ``.ids()`` and ``.selection()``. In marimo a cell
+        that uses one of them runs again once per gesture; other panels take it as ``where=``.
+
+    Raises
+    ------
+    DatasetNotFound, SchemaError, ValidationError
+        If the dataset does not exist, or the filter does not fit it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from usr_nb import F, Dataset, init_root
+    >>> root = tempfile.mkdtemp()
+    >>> _ = init_root(root)
+    >>> ds = Dataset.open(root, "demo")
+    >>> ds.init()
+    >>> ds.import_rows(["ACGT", "GGCC", "TTAATT"])
+    3
+    >>> flt = filter(ds, where=F.length < 5)
+    >>> flt.count, flt.filter.as_line()
+    (2, 'length < 5')
+    """
+    return _for_host(FilterPanel(ds, where=where))
 
 
 def sequences(

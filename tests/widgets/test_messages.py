@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 
 from usr_nb import Dataset, ValidationError, init_root
 from usr_nb.widgets import messages
+from usr_nb.widgets.filter import FilterPanel
 from usr_nb.widgets.history import HistoryPanel
 from usr_nb.widgets.messages import Choice, Flag, Text, Whole, parse_request
 from usr_nb.widgets.sequences import SequencesPanel
@@ -64,7 +65,7 @@ def panels(tmp_path_factory):
     ds = Dataset.open(root, "t/m")
     ds.init()
     ds.add_sequences([{"sequence": "ACGTACGT"}], bio_type="dna", alphabet="dna_4")
-    return [SequencesPanel(ds), HistoryPanel(ds)]
+    return [SequencesPanel(ds), HistoryPanel(ds), FilterPanel(ds)]
 
 
 json_like = st.recursive(

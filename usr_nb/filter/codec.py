@@ -249,6 +249,17 @@ class _Reader:
         )
 
 
+def feature_from_plain(value: object) -> Feature:
+    """Read a feature from JSON values, as :func:`~usr_nb.filter.feature.plain_feature` writes them.
+
+    Raises
+    ------
+    ValidationError
+        If it is none.
+    """
+    return _feature(value, "feature")
+
+
 def _end(value: object, where: str) -> object:
     return None if value is None else _value(value, where)
 

@@ -8,6 +8,8 @@ import limits from "../../limits.json" with { type: "json" };
 /**
  * @typedef {object} Model What a host gives a front end, as far as it is used here.
  * @property {(name: string) => any} get
+ * @property {(name: string, value: any) => void} [set]
+ * @property {() => void} [save_changes]
  * @property {(content: any) => void} send
  * @property {(event: string, callback: (...args: any[]) => void) => void} on
  * @property {(event: string, callback?: ((...args: any[]) => void) | null) => void} off
