@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.sync.beds import loopback, ram, server, standin  # noqa: F401 - fixtures
+from tests.sync.meet import met_over_sshd, over_sshd, over_standin  # noqa: F401 - fixtures
 from tests.sync.simulate import Pair
 from usr_nb import Dataset, register_namespace
 

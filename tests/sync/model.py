@@ -200,36 +200,47 @@ def relation(receiver: Base, sender: Base) -> BaseRelation:
 
 
 class Meeting:
-    """This copy, the remote's, and what both had in common."""
+    """Two laptops and the remote that both meet, and what each laptop and the remote had in common.
+
+    The laptops never meet each other: what one did comes to the other by way of the remote.
+    """
 
     def __init__(self) -> None:
         self.world = World()
         self.local = Copy(self.world, "/here")
+        self.other = Copy(self.world, "/elsewhere")
         self.remote = Copy(self.world, "h:/there")
         self.remote.init()
-        self.common: Common | None = None
-        self.apply(self.plan("pull"))
+        self.commons: dict[str, Common | None] = {"local": None, "other": None}
+        #: Values that somebody chose against in one of the meetings.
+        self.lost_choice: set[str] = set()
+        for laptop in self.commons:
+            self.apply(self.plan("pull", laptop), laptop)
 
-    def sides(self, direction: str) -> tuple[Copy, Copy]:
-        pair = self.remote, self.local
+    def sides(self, direction: str, laptop: str = "local") -> tuple[Copy, Copy]:
+        pair = self.remote, getattr(self, laptop)
         return pair if direction == "pull" else pair[::-1]
 
-    def plan(self, direction: str, **options) -> Plan:
-        sender, receiver = self.sides(direction)
+    def forget(self) -> None:
+        """Lose the bookkeeping of the first laptop."""
+        self.commons["local"] = None
+
+    def plan(self, direction: str, laptop: str = "local", **options) -> Plan:
+        sender, receiver = self.sides(direction, laptop)
         base = relation(receiver.base(), sender.base()) if receiver.files else None
         facts = Facts(read_log(sender.log), read_log(receiver.log), base=base)
         plan = make_plan(
-            direction, sender.inventory(), receiver.inventory(), self.common, facts,
+            direction, sender.inventory(), receiver.inventory(), self.commons[laptop], facts,
             remote="h", stamp=self.world.tick(), **options,
         )  # fmt: skip
         for step in plan.steps:
             assert classify(step.path) is not None, step
         return plan
 
-    def apply(self, plan: Plan) -> None:
+    def apply(self, plan: Plan, laptop: str = "local") -> None:
         assert not plan.conflicts
-        sender, receiver = self.sides(plan.direction)
-        self.common = plan.common
+        sender, receiver = self.sides(plan.direction, laptop)
+        self.commons[laptop] = plan.common
         if plan.moves_nothing:
             return
         before, at, log = dict(receiver.files), self.world.tick(), receiver.log

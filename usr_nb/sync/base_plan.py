@@ -64,7 +64,7 @@ def _compared(q: Question, s: Entry, r: Entry) -> BaseDecision:
     if relation.kind == "equal":
         return _decided(q, "equal", s, r)
     if relation.kind == "conflict":
-        return _conflict(q, s, r, relation.what)
+        return _conflict(q, s, r, q.named(relation.what))
     dropped = q.history.dropped_rows("sender") ^ q.history.dropped_rows("receiver")
     if dropped:
         ops = q.history.by_identity("base")

@@ -252,7 +252,9 @@ class _Singles:
                     single = f"{DERIVED}/{m[1]}.parquet"
                     self._archive.append((single, m[2], entry.sha256))
         told = [{o.identity for o in log} for log in logs.values()]
-        self._in_one = frozenset.symmetric_difference(*map(frozenset, told))
+        # A line that came from a third copy tells nothing of what stood at this side.
+        here = {o.identity for log in logs.values() for o in log if not o.travelled}
+        self._in_one = frozenset((told[0] ^ told[1]) & here)
         #: Operation → path → contents that came before it, where it happened.
         self._earlier: dict[str, dict[str, frozenset[str]]] = {}
         for log in logs.values():

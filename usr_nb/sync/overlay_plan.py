@@ -54,6 +54,7 @@ class Judge:
     ) -> None:
         self._history = history
         self._declined = declined
+        self._contained = contained
         self._returned = history.returned("sender", live["sender"]) | history.returned(
             "receiver", live["receiver"]
         )
@@ -93,6 +94,13 @@ class Judge:
             return None
         op = next(o for o in ops if o is not None)
         return Reason(f"{op.action} took it away", archived=op.archived)
+
+    def only_in_a_lost_base(self, version: Version) -> bool:
+        """Say whether a file was written into a base, and taken away, that the result is not."""
+        return any(
+            version in self._history.inputs.get(i, ())
+            for i in self._history.by_identity("base").keys() - self._contained
+        )
 
     def _is_above(self, output: Version, version: Version) -> bool:
         """Say whether an output stays of two files of which it holds all values."""
@@ -279,9 +287,13 @@ def _single(q: Question, path: str, judge: Judge, out: Overlays) -> None:
             rows = op.rows if op is not None else None
             out.steps.append(Step("add", path, "single", source=s, rows=rows))
         return
-    if same_content(s, r) or (r_gone is None and same_content(s, c)):
+    if same_content(s, r):
         return
-    if r_gone is not None or same_content(r, c):
+    # What only one side replaced may live nowhere else, if its base does not count.
+    asks = r_gone is None and c is not None and judge.only_in_a_lost_base(version_of(c))
+    if r_gone is None and same_content(s, c) and not asks:
+        return
+    if r_gone is not None or (same_content(r, c) and not asks):
         _replace(q, s, r, r_gone.why if r_gone is not None else "only the sender changed it", out)
     else:
         _choose(q, s, r, out)
@@ -337,6 +349,11 @@ def _unexplained(q: Question, entry: Entry, role: Role, out: Overlays) -> bool:
         out.declined.add(version_of(entry))
         if role == "sender":
             _retire(q, entry, Reason("chosen by --prefer", archived=True), out)
+        else:
+            why = "the file that lost"
+            out.steps.append(
+                Step("beside", q.archive(entry.path), "archived", source=entry, why=why)
+            )
     return role == "sender" or q.winner in (None, role)
 
 

@@ -311,9 +311,9 @@ class _Draft:
             return {}
         outcome = merge_registry(theirs, ours, used)
         for ns, what in outcome.conflicts.items():
-            text = f"namespace '{ns}' is defined in two ways: {what}"
+            text = f"namespace '{ns}' is defined in two ways: {q.named(what)}"
             self.conflicts.append(Conflict("registry.yaml", "registry", text, ()))
-        self.remarks += outcome.remarks
+        self.remarks += map(q.named, outcome.remarks)
         return outcome.entries
 
     def skipped(self) -> None:

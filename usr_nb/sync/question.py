@@ -62,6 +62,13 @@ class Question:
         local = (role == "receiver") == (self.direction == "pull")
         return "this copy" if local else self.remote
 
+    def named(self, text: str) -> str:
+        """Return a sentence about "the sender" and "the receiver" with the names people know."""
+        roles: tuple[Role, Role] = ("sender", "receiver")
+        for role in roles:
+            text = text.replace(f"the {role}", self.name(role))
+        return text
+
     def choices(self, *, sender_lost: str, receiver_lost: str) -> tuple[str, ...]:
         """Return the choices of a conflict, each with what happens to the loser."""
         lost = {"receiver": sender_lost, "sender": receiver_lost}
