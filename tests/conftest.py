@@ -13,7 +13,13 @@ from hypothesis import HealthCheck, settings
 
 #: How large a test run is; these are the tests' own and reach them.
 TEST_SCALES = frozenset(
-    {"USR_FUZZ_EXAMPLES", "USR_FUZZ_SEED", "USR_MODEL_EXAMPLES", "USR_MODEL_STEPS"}
+    {
+        "USR_CRASH_SEED",
+        "USR_FUZZ_EXAMPLES",
+        "USR_FUZZ_SEED",
+        "USR_MODEL_EXAMPLES",
+        "USR_MODEL_STEPS",
+    }
 )
 
 #: The names a tool goes by; Debian keeps sshd where only root looks.

@@ -149,7 +149,8 @@ class Disk:
         self.nodes[number] = replace(node, data=node.data + call.data, origin=None)
 
     def _fsync(self, call: Call) -> None:
-        number = self.handles[call.handle]
+        # What is open for reading has no handle; it makes no difference to an fsync.
+        number = self.handles[call.handle] if call.handle else self._find(call.path)
         node = self.nodes[number]
         self.nodes[number] = replace(node, synced=len(node.data))
 

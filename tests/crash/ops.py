@@ -1,52 +1,30 @@
-"""The operations under test, and the store that they start from."""
+"""The operations under test: every verb that changes the disk."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 
 import pyarrow as pa
 
-from usr_nb import Dataset, compute_id, init_root, merge_datasets, register_namespace
+from tests.crash import pulling
+from tests.crash.store import IDS, NAME, NEW, SEQUENCES, Store, build_store
+from usr_nb import F, init_root, merge_datasets, register_namespace
 from usr_nb.dataset.archiving import archive_dataset
 from usr_nb.storage import slots
+from usr_nb.sync import remotes
+from usr_nb.tools import legacy, mock
+from usr_nb.tools.densegen import repair
+from usr_nb.tools.densegen.survey import TYPES
 
-SEQUENCES = ["ACGTACGTAA", "TTGACAGGGC", "TATAATCCGT", "acgtacgtaa", "GGGGCCCCAT", "CATCATCATC"]
-IDS = [compute_id("dna", s) for s in SEQUENCES]
-NEW = ["TTTTTTTTTT", "CCCCCCCCCC"]
-NAME = "ns/demo"
 #: So many that the next commits take old slots away.
 MANY_SLOTS = 70
-
-
-@dataclass(frozen=True)
-class Store:
-    """One root, in a folder of its own, with a place beside it to export to."""
-
-    folder: Path
-
-    @property
-    def root(self) -> Path:
-        """The root."""
-        return self.folder / "root"
-
-    @property
-    def fresh(self) -> Path:
-        """A root that does not exist yet."""
-        return self.folder / "fresh"
-
-    @property
-    def out(self) -> Path:
-        """The file that is exported to."""
-        return self.folder / "out.csv"
-
-    def ds(self, name: str = NAME) -> Dataset:
-        """Open a dataset."""
-        return Dataset.open(self.root, name)
 
 
 @dataclass(frozen=True)
@@ -55,7 +33,9 @@ class Operation:
 
     `does` is what has to change: the merged table, the registry, files beside them, or only the
     log. `commits` is how many commit points it has; between two of them its state is between
-    before and after. `prepare` is what happened to the store before.
+    before and after. `prepare` is what happened to the store before. `again`: doing it once more
+    after a kill gives the state after, whatever the kill left. `often`: in the ordinary suite
+    every state of it is looked at; of the others, made of the same commits, a few.
     """
 
     name: str
@@ -65,42 +45,18 @@ class Operation:
     commits: int = 1
     does: Literal["table", "registry", "files", "log"] = "table"
     slot: bool = True
+    again: bool = False
+    often: bool = True
 
     @property
     def registers(self) -> bool:
         """Whether a registry is written."""
-        return self.does == "registry" or self.name == "import-keep"
+        return self.does == "registry" or self.name in ("import-keep", "pull-new", "legacy-convert")
 
-
-def build_store(folder: Path) -> Store:
-    """Make a store with everything in it that a change can meet."""
-    store = Store(folder)
-    register_namespace(store.root, namespace="m", columns="n:float64,s:string,l:list<float64>")
-    register_namespace(store.root, namespace="k", columns="x:float64")
-    ds = store.ds()
-    ds.init(source="test")
-    ds.add_sequences(SEQUENCES, bio_type="dna", alphabet="dna_4", source="start")
-    ds.write_overlay_part(
-        "m", pa.table({"id": IDS[:4], "m__n": [1.0, 2.0, None, 4.0], "m__s": list("abcd")})
-    )
-    ds.write_overlay_part("m", pa.table({"id": IDS[1:3], "m__n": [20.0, 30.0]}))
-    ds.write_overlay_part("k", pa.table({"id": IDS, "k__x": [float(i) for i in range(6)]}))
-    with ds.maintenance("test"):
-        ds.compact_overlay("k", single_file=True)
-    ds.write_overlay_part("k", pa.table({"id": IDS[:1], "k__x": [100.0]}))
-    ds.tombstone(IDS[5], reason="test")
-    ds.set_state(IDS[:2], masked=True, split="train")
-    other = store.ds("ns/other")
-    other.init()
-    other.add_sequences([*NEW, SEQUENCES[0]], bio_type="dna", alphabet="dna_4")
-    other.write_overlay_part("k", pa.table({"id": [compute_id("dna", NEW[0])], "k__x": [7.0]}))
-    store.ds("ns/empty").init()
-    ds.snapshot_dir.mkdir()
-    for n in range(5):
-        # As many automatic snapshots as are kept, so that the next one pushes one out.
-        name = f"records-2026010{n + 1}T000000000000-auto.parquet"
-        shutil.copyfile(ds.records_path, ds.snapshot_dir / name)
-    return store
+    @property
+    def writes_out(self) -> bool:
+        """Whether it writes a file of no dataset."""
+        return self.name in ("export", "remotes-add")
 
 
 def part(store: Store, value: float = 5.0) -> Any:
@@ -146,6 +102,49 @@ def _import(store: Store, name: str = NAME, **options: Any) -> Any:
 
 def _restamped(store: Store) -> None:
     _new_namespace(store)
+
+
+def _with_filter(store: Store) -> None:
+    store.ds().save_filter("old", F["m__n"] > 1)
+
+
+def _mock_columns(store: Store) -> None:
+    spec = "x_representation:list<float32>,label_vec8:list<float32>"
+    register_namespace(store.root, namespace="demo", columns=spec)
+
+
+def _add_demo_cols(store: Store) -> Any:
+    return mock.add_demo_cols(store.ds(), x_dim=2, y_dim=2)
+
+
+def _make_mock(store: Store) -> Any:
+    return mock.make_mock(store.root, "ns/new", n=3, length=10, x_dim=2, y_dim=2)
+
+
+def _convert(store: Store) -> Any:
+    entries = [{"sequence": s * 6, "evo2_logits_mean_pooled": [1.0] * 512} for s in SEQUENCES[:2]]
+    file = store.root / "registry.yaml"  # Any file: what it holds is given here.
+    with (
+        patch.object(legacy, "load_pt", lambda path: entries),
+        patch.object(legacy, "pt_files", lambda paths: [file]),
+    ):
+        return legacy.convert(store.root, "ns/new", [file])
+
+
+def _legacy_columns(store: Store) -> None:
+    legacy.register_columns(store.root, ["densegen", "infer"])
+
+
+def _densegen(store: Store) -> None:
+    spec = ",".join(f"{name}:{text}" for name, text in TYPES.items())
+    register_namespace(store.root, namespace="densegen", columns=spec)
+    row = {"id": IDS[1], "plan": "sigma70_high", "tfbs_parts": ["LexA:TTGACA", "x:A"]}
+    store.ds().write_overlay_part("densegen", [row])
+
+
+def _add_remote(store: Store) -> Any:
+    with patch.dict(os.environ, USR_REMOTES_PATH=str(store.out)):
+        return remotes.add(pulling.REMOTE)
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -196,9 +195,38 @@ OPERATIONS: tuple[Operation, ...] = (
         "log-event", lambda s: s.ds().log_event("my_tool.done", args={"n": 1}), does="log",
         slot=False,
     ),
+    Operation(
+        "save-filter", lambda s: s.ds().save_filter("new", F["m__n"] > 2), does="log", slot=False
+    ),
+    Operation(
+        "delete-filter", lambda s: s.ds().delete_filter("old"), prepare=_with_filter, does="log",
+        slot=False, often=False,
+    ),
+    Operation(
+        "note", lambda s: s.ds().append_meta_note("by hand", "usr info"), does="log", slot=False,
+    ),
+    Operation("pull", pulling.pull, prepare=pulling.with_remote, again=True),
+    Operation(
+        "pull-new", lambda s: pulling.pull(s, "ns/new"), prepare=pulling.with_new_remote,
+        dataset="ns/new", commits=2, again=True,
+        often=False,
+    ),
+    Operation(
+        "make-mock", _make_mock, prepare=_mock_columns, dataset="ns/new", often=False
+    ),
+    Operation(
+        "add-demo-cols", _add_demo_cols, prepare=_mock_columns, often=False
+    ),
+    Operation(
+        "legacy-convert", _convert, prepare=_legacy_columns, dataset="ns/new", often=False
+    ),
+    Operation("densegen-repair", lambda s: repair(s.ds()), prepare=_densegen, often=False),
+    Operation("remotes-add", _add_remote, does="files", slot=False, often=False),
     Operation("export", lambda s: s.ds().export("csv", s.out), does="files", slot=False),
     Operation("archive-dataset", lambda s: archive_dataset(s.ds()._ctx), slot=False),
 )  # fmt: skip
+OFTEN = tuple(o for o in OPERATIONS if o.often)
+SELDOM = tuple(o for o in OPERATIONS if not o.often)
 BY_NAME = {o.name: o for o in OPERATIONS}
 
 

@@ -180,8 +180,6 @@ class Hook:
         handle, rel, is_dir = self._handles.get(fd, (0, "", False))
         if not rel or self._paused:
             return
-        if not handle and not is_dir:
-            raise UnknownCall(f"fsync of {rel}, which was opened for reading")
         number = self.point("fsync", rel)
         self._did("fsync_dir" if is_dir else "fsync", rel, number, handle=handle)
 

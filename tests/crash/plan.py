@@ -37,8 +37,9 @@ class Size:
     """How much is looked at.
 
     `again` moments of the next writer are killed per first kill; with `errors` 2 both errors are
-    injected at every call, with 1 one of them at every third; `cuts` states after a power cut are
-    checked per operation (of many more that `samples` random choices per moment make).
+    injected at every call, with 1 one of them at every third, with 0 at every twelfth; `cuts`
+    states after a power cut are checked per operation (of many more that `samples` random choices
+    per moment make).
     """
 
     again: int
@@ -67,12 +68,20 @@ def fast_folder() -> Path:
 # Kill -------------------------------------------------------------------------------------------
 
 
-def kill_everywhere(case: Case) -> int:
-    """Kill the operation at every call, and within every write; returns the number of states."""
+def kill_everywhere(case: Case, *, sample: int | None = None) -> int:
+    """Kill the operation at every call, and within every write; returns the number of states.
+
+    With `sample` only so many of them are checked, the last one, which is acknowledged, too.
+    """
     states = list(after_kill(case.start, case.calls))
-    for n, (where, disk) in enumerate(states):
-        case.check(disk, where=where, acknowledged=n == len(states) - 1)
-    return len(states)
+    last = len(states) - 1
+    chosen = list(range(last + 1))
+    if sample is not None:
+        chosen = [*sorted(seeded(case.operation, "kill").sample(chosen[:-1], sample - 1)), last]
+    for n in chosen:
+        where, disk = states[n]
+        case.check(disk, where=where, acknowledged=n == last)
+    return len(chosen)
 
 
 def recovery(case: Case, disk: Disk) -> tuple[Any, Hook]:
@@ -104,7 +113,7 @@ def kill_again(case: Case, size: Size) -> int:
         moments = list(after_kill(disk, hook.calls))
         if not whole:
             moments = rng.sample(moments, min(size.again, len(moments)))
-        begun = case.before["table"] is None and seen == case.before
+        begun = case.before["table"] is None and seen["table"] is None
         for later, second in moments:
             # An init that is begun anew is another change, which may have been committed.
             if begun and any("/new/_txn/slot-" in p for p in second.image()):
@@ -121,8 +130,9 @@ def errors_everywhere(case: Case, size: Size) -> int:
     """Let every call fail once, with one or both errors; returns the number of runs."""
     count = 0
     turn = int(os.environ.get("USR_CRASH_SEED", "0"))
+    step = {0: 12, 1: 3, 2: 1}[size.errors]
     for n in range(len(case.attempts)):
-        if (n + turn) % 3 and size.errors == 1:
+        if (n + turn) % step:
             continue
         for number in ERRORS if size.errors > 1 else (ERRORS[n % 2],):
             count += 1

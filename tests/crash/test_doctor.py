@@ -11,8 +11,9 @@ import pytest
 
 from tests.crash import verdict
 from tests.crash.disk import after_kill
-from tests.crash.ops import BY_NAME, NAME, OPERATIONS, Operation, Store
+from tests.crash.ops import BY_NAME, OPERATIONS, Operation
 from tests.crash.plan import seeded
+from tests.crash.store import NAME, Store
 from tests.crash.test_kill import report
 from tests.crash.verdict import DAY, Case, later
 from usr_nb import doctor
@@ -20,7 +21,7 @@ from usr_nb.storage.intents import dataset_exists
 
 #: An export lies beside the root, where nobody looks but the next export; what is in the archive
 #: has no later writer, and no doctor.
-TREATED = [o for o in OPERATIONS if o.name not in ("export", "archive-dataset")]
+TREATED = [o for o in OPERATIONS if o.name not in ("export", "archive-dataset", "remotes-add")]
 SAMPLE = ("import-append", "init", "part", "attach", "materialize-drop", "compact-single",
           "register-first")  # fmt: skip
 
@@ -40,7 +41,7 @@ def treat(store: Store, operation: Operation, *, seconds: float) -> None:
         for name in {operation.dataset, NAME}:
             ds = store.ds(name)
             if not dataset_exists(ds._ctx.layout) and ds.dir.exists():
-                ds.init()  # What was begun and not committed can be begun anew.
+                operation.run(store)  # What was begun and not committed can be begun anew.
 
 
 @contextmanager

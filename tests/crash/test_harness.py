@@ -80,7 +80,6 @@ WRITES = {
     "copyfile": lambda p: shutil.copyfile(p / "old", p / "x"),
     "pwrite": lambda p: os.pwrite(os.open(p / "x", os.O_CREAT | os.O_RDWR), b"x", 0),
     "ftruncate": lambda p: os.ftruncate(os.open(p / "x", os.O_CREAT | os.O_RDWR), 0),
-    "fsync of a reader": lambda p: os.fsync(os.open(p / "old", os.O_RDONLY)),
 }
 
 

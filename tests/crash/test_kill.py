@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.crash.ops import BY_NAME, OPERATIONS, Operation
-from tests.crash.plan import FULL, SAMPLE, errors_everywhere, kill_again, kill_everywhere
+from tests.crash.ops import BY_NAME, OFTEN, OPERATIONS, SELDOM, Operation
+from tests.crash.plan import (
+    FULL,
+    SAMPLE,
+    cut_power,
+    errors_everywhere,
+    kill_again,
+    kill_everywhere,
+)
 from tests.crash.verdict import Case
 
 every = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: o.name)
+often = pytest.mark.parametrize("operation", OFTEN, ids=lambda o: o.name)
+seldom = pytest.mark.parametrize("operation", SELDOM, ids=lambda o: o.name)
 
 
 def report(case: Case) -> str:
@@ -18,7 +28,7 @@ def report(case: Case) -> str:
     return f"{len(case.problems)} of {case.checked} states are bad:\n{shown}"
 
 
-@every
+@often
 def test_RCV_2_killed_at_any_call(operation: Operation, folder: Path) -> None:
     """Before or after; acknowledged means after; told; nothing left over; valid."""
     case = Case(operation, folder)
@@ -26,14 +36,14 @@ def test_RCV_2_killed_at_any_call(operation: Operation, folder: Path) -> None:
     assert not case.problems, report(case)
 
 
-@every
+@often
 def test_RCV_2_killed_again_in_recovery(operation: Operation, folder: Path) -> None:
     case = Case(operation, folder)
     kill_again(case, SAMPLE)
     assert not case.problems, report(case)
 
 
-@every
+@often
 def test_RCV_2_an_error_at_any_call(operation: Operation, folder: Path) -> None:
     """EIO or ENOSPC: a typed error and the state before, or success; a retry succeeds."""
     case = Case(operation, folder)
@@ -41,7 +51,25 @@ def test_RCV_2_an_error_at_any_call(operation: Operation, folder: Path) -> None:
     assert not case.problems, report(case)
 
 
-@pytest.mark.parametrize("name", ["log-event", "export", "archive-dataset"])
+@seldom
+def test_RCV_2_what_is_made_of_the_same_commits(operation: Operation, folder: Path) -> None:
+    """Of verbs that are made of commits tested above, a few states of each kind."""
+    case = Case(operation, folder)
+    assert kill_everywhere(case, sample=12) == 12
+    assert errors_everywhere(case, replace(SAMPLE, errors=0))
+    assert cut_power(case, replace(SAMPLE, cuts=8))
+    assert not case.problems, report(case)
+
+
+@pytest.mark.nightly
+@seldom
+def test_RCV_2_killed_at_any_call_in_full(operation: Operation, folder: Path) -> None:
+    case = Case(operation, folder)
+    assert kill_everywhere(case) > len(case.calls)
+    assert not case.problems, report(case)
+
+
+@pytest.mark.parametrize("name", ["log-event", "note", "export", "archive-dataset"])
 def test_RCV_2_what_cannot_be_taken_back_says_so(name: str, folder: Path) -> None:
     """A failed fsync of what is there already is told as such, and not as a failure."""
     case = Case(BY_NAME[name], folder)

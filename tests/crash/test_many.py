@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.crash.ops import BY_NAME, IDS, Store
+from tests.crash.ops import BY_NAME
+from tests.crash.store import IDS, Store
 from tests.crash.test_processes import new_store
 from tests.crash.verdict import DAY, _invalid, litter, next_writer, read_state
 from tests.crash.workers import context, nth, read_many, write_many

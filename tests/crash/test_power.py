@@ -8,11 +8,11 @@ import pytest
 
 from tests.crash.ops import OPERATIONS, Operation
 from tests.crash.plan import FULL, SAMPLE, cut_power
-from tests.crash.test_kill import every, report
+from tests.crash.test_kill import often, report
 from tests.crash.verdict import Case
 
 
-@every
+@often
 def test_RCV_1_power_cut_at_any_call(operation: Operation, folder: Path) -> None:
     case = Case(operation, folder)
     assert cut_power(case, SAMPLE)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.crash.disk import Disk, write_disk
-from tests.crash.ops import BY_NAME, Store, template
+from tests.crash.ops import BY_NAME, template
+from tests.crash.store import Store
 from tests.crash.verdict import DAY, _invalid, litter, next_writer, read_state
 from tests.crash.workers import PAIR, STEPS, context, keep_stepping, nth, run_limited, values
 from usr_nb import compute_id

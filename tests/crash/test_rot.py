@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.ops import Store
+from tests.crash.store import Store
 from tests.crash.test_processes import new_store
 from tests.crash.workers import context, examine_many
 

@@ -15,8 +15,9 @@ from typing import Any
 import pyarrow as pa
 
 from tests.crash.disk import Disk, read_image, write_disk
-from tests.crash.ops import BY_NAME, IDS, NEW, SEQUENCES, Store, maintained, template
+from tests.crash.ops import BY_NAME, maintained, template
 from tests.crash.oshook import Hook
+from tests.crash.store import IDS, NEW, SEQUENCES, Store
 from tests.crash.verdict import (
     DAY,
     _invalid,

@@ -18,8 +18,9 @@ from typing import Any
 import pyarrow as pa
 
 from tests.crash.disk import Disk, Image, read_image, write_disk
-from tests.crash.ops import NAME, Operation, Store, template
+from tests.crash.ops import Operation, template
 from tests.crash.oshook import DEAD_PID, Call, Hook
+from tests.crash.store import NAME, Store
 from usr_nb import Dataset, SequencesError
 from usr_nb.contract.events import operation_of
 from usr_nb.overlay import parts
@@ -28,14 +29,18 @@ from usr_nb.storage.intents import dataset_exists, is_operation_id
 from usr_nb.storage.layout import Layout
 
 DAY = 25 * 3600.0
+#: What the next writer, and the freezing of a registry, say of themselves.
+ASIDE = ("registry_freeze",)
 #: What differs between two runs of the same operation.
 CLOCKED = {"created_at", "usr__deleted_at"}
 _TEMP = re.compile(r"(^|/)\.tmp-[^/]*\Z")
 _SLOT = re.compile(r"(.*/)?_txn/slot-(\d{12})\Z")
 _STAGED = re.compile(r"(.*/)?_txn/(\d{8}T\d{12}Z-[0-9a-f]{12})(/.*)?\Z")
 _ASIDE = re.compile(
-    r"(.*/)?(_txn/(slot-\d{12}|holder|checked)|\.usr\.lock|\.events\.log|meta\.md)\Z"
+    r"(.*/)?(_txn/(slot-\d{12}|holder|checked|remotes/lab/incoming/.*)"
+    r"|\.usr\.lock|\.events\.log|meta\.md)\Z"
 )
+_NOTE = re.compile(rb"(?m)^- \S+Z: .*\n```bash\n.*\n```$")
 _NUMBERS = re.compile(r"\d{8}T\d{12}Z?|[0-9a-f]{32,64}|(?<=-)[0-9a-f]{12}(?=/|\Z)")
 
 State = dict[str, Any]
@@ -65,13 +70,24 @@ def read_state(store: Store, operation: Operation) -> State:
     """Read everything that a user sees, with nothing remembered from before."""
     parts._INFOS.clear()
     registryfile._parse.cache_clear()
+    told = operation.does == "log"
     return {
+        "log": _log(store) if told else None,
         "registry": _registry(store.root),
         "fresh": _registry(store.fresh),
         "table": _table(store.ds(operation.dataset)),
         "archived": _table(Dataset.open(store.root / "_archive", NAME)),
         "out": store.out.read_bytes() if store.out.exists() else None,
     }
+
+
+def _log(store: Store) -> Any:
+    """Return what whole lines and whole notes say that is no bookkeeping."""
+    ds = store.ds()
+    events = ds.events() if ds.events_path.exists() else []
+    said = [[e["action"], e["args"]] for e in events if e["action"] not in (*ASIDE, "recovered")]
+    notes = ds.meta_path.read_bytes() if ds.meta_path.exists() else b""
+    return said, len(_NOTE.findall(notes))
 
 
 def without_clock(state: State) -> State:
@@ -132,8 +148,8 @@ def next_writer(store: Store, operation: Operation, *, seconds: float) -> None:
             if dataset_exists(ds._ctx.layout):
                 slots.commit(ds.dir, tell, action=NEXT_ACTION)
             elif ds.dir.exists():
-                ds.init()  # What was begun and not committed can be begun anew.
-        if operation.name == "export":
+                operation.run(store)  # What was begun and not committed can be begun anew.
+        if operation.writes_out:
             store.ds().export("csv", store.out.with_name("next.csv"))
 
 
@@ -238,17 +254,29 @@ class Case:
             return
         final = read_image(self.store.folder)
         yield from self.after_next_writer(image, final, seen)
+        if self.operation.again:
+            yield from self._again()
+
+    def _again(self) -> Iterator[str]:
+        try:
+            self.operation.run(self.store)
+        except SequencesError as error:
+            yield f"it cannot be done again: {error}"
+            return
+        if without_clock(read_state(self.store, self.operation)) != without_clock(self.after):
+            yield "done again it does not give the state after"
 
     def after_next_writer(self, image: Image, final: Image, seen: State) -> Iterator[str]:
         """Yield what is wrong once the next writer was there."""
         settled = self.read(final)
-        if self.before["table"] is None and seen == self.before:
-            # A dataset that was begun, not committed, and made by another init.
+        if self.before["table"] is None and seen["table"] is None:
+            # A dataset that was begun, not committed, and made by another who did the same.
             begun = settled["table"] is not None
             wanted = self.files_after if begun else self.files_before
             if shape(wanted) != shape(final):
                 yield f"left over: {sorted(shape(final) - shape(wanted))}"
-            yield from self.events(final, is_after=False)
+            if not (begun and self.operation.again):
+                yield from self.events(final, is_after=False)
             return
         if settled != seen:
             yield "the next writer changes what is read"
@@ -271,6 +299,8 @@ class Case:
     def read(self, image: Image) -> State:
         """Read the state, or remember what was read from the same files."""
         key = _what_readers_use(image)
+        if self.operation.does == "log":
+            key = (key, *(d for p, d in image.items() if p.endswith((".events.log", "meta.md"))))
         if key not in self._read:
             self._read[key] = read_state(self.store, self.operation)
         return self._read[key]
@@ -334,7 +364,7 @@ class Case:
     def notes(self, final: Image) -> Iterator[str]:
         """Yield notes that stand twice."""
         text = final.get(f"root/{self.operation.dataset}/meta.md") or b""
-        whole = re.findall(rb"(?m)^- \S+Z: .*\n```bash\n.*\n```$", text)
+        whole = _NOTE.findall(text)
         if any(n > 1 for n in Counter(whole).values()):
             yield "a note stands twice"
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tests.crash.ops import IDS, Store
+from tests.crash.store import IDS, Store
 from tests.crash.verdict import no_lock
 from usr_nb import ConcurrentWriteError, NamespaceError, SequencesError, register_namespace
 from usr_nb.dataset.checks import trust

@@ -68,7 +68,12 @@ def test_MNT_4_mock_is_one_commit_with_one_true_event(root):
     assert event["args"]["seed"] == 7
     assert event["fingerprint"]["rows"] == 4
     installed = [f["path"].partition("/part-")[0] for f in event["artifacts"]["files"]]
-    assert installed == ["records.parquet", "_derived/demo"]
+    assert installed[::2] == ["records.parquet", "meta.md"]
+    assert installed[1].startswith("_registry/registry.")
+    assert installed[3:] == ["_derived/demo"]
+    assert {e["artifacts"]["operation_id"] for e in ds.events()} == {
+        event["artifacts"]["operation_id"]
+    }
     assert "usr dev make-mock demo/mock --n 4" in ds.meta_path.read_text()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,8 @@ from usr_nb.contract.essentials import (
     REQUIRED_COLUMNS,
     SCHEMA_VERSION,
 )
-from usr_nb.contract.events import redact_command
+from usr_nb.contract.events import Fingerprint, redact_command
+from usr_nb.contract.registry import Registry
 from usr_nb.contract.times import parse, to_text, utc_now
 from usr_nb.dataset.context import Actor, Change, Context, change, fingerprint_of
 from usr_nb.dataset.incoming import Incoming, OnConflict
@@ -60,8 +61,34 @@ class AddSequencesResult:
     ignored_columns: list[str] = field(default_factory=list)
 
 
-def init(ctx: Context, *, source: str, notes_text: str, actor: Actor | None = None) -> None:
-    """Create an empty dataset: base table, notes, frozen registry, first event.
+@dataclass(frozen=True)
+class Start:
+    """What a dataset has from its first commit on.
+
+    Attributes
+    ----------
+    action : str
+        What the commit is called.
+    rows : pyarrow.Table
+        The base, in essential columns.
+    add : callable
+        Given stage, registry and fingerprint, stages what else there is, and tells of it.
+    """
+
+    action: str
+    rows: pa.Table
+    add: Callable[[slots.Stage, Registry, Fingerprint], None]
+
+
+def init(
+    ctx: Context,
+    *,
+    source: str,
+    notes_text: str,
+    actor: Actor | None = None,
+    start: Start | None = None,
+) -> None:
+    """Create a dataset: base table, notes, frozen registry, first event; empty without `start`.
 
     Raises
     ------
@@ -90,15 +117,18 @@ def init(ctx: Context, *, source: str, notes_text: str, actor: Actor | None = No
             META_CREATED_AT: at.encode(),
             META_REGISTRY_HASH: registry.hash.encode(),
         }
+        rows = start.rows if start is not None else ARROW_SCHEMA.empty_table()
         with stage.file(RECORDS) as sink:
-            write_batches(sink, ARROW_SCHEMA.with_metadata(metadata), [])
+            schema = ARROW_SCHEMA.with_metadata(metadata)
+            write_batches(sink, schema, [rows], total=rows.num_rows)
         path = frozen_registry(registry.hash)
         stage.small_file(path, registry.as_yaml().encode())
         if not ctx.layout.meta.exists():
             text = notes.initial_text(name=ctx.name, created_at=at, source=source, notes=notes_text)
             stage.small_file(META, text.encode("utf-8", errors="backslashreplace"))
+        size = fingerprint_of(stage.staged_path(RECORDS), rows.num_rows, len(ARROW_SCHEMA))
         shared: dict[str, Any] = {
-            "fingerprint": fingerprint_of(stage.staged_path(RECORDS), 0, len(ARROW_SCHEMA)),
+            "fingerprint": size,
             "registry_hash": registry.hash,
             "metrics": {},
             "actor": actor,
@@ -113,8 +143,10 @@ def init(ctx: Context, *, source: str, notes_text: str, actor: Actor | None = No
         command += ["--source", source] if source else []
         command += ["--notes", notes_text] if notes_text else []
         stage.note("initialized the dataset", redact_command(command))
+        if start is not None:
+            start.add(stage, registry, size)
 
-    slots.commit(ctx.layout.dir, build, action="init")
+    slots.commit(ctx.layout.dir, build, action="init" if start is None else start.action)
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,16 @@ def unsure(done: str, error: Exception) -> StorageError:
     )
 
 
+def sync_file(path: Path) -> None:
+    """Make the content of a file that another program wrote survive a power cut."""
+    with typed(path, "sync"):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
 def make_dirs(path: Path) -> None:
     """Create a folder and its parents; each new name is fsynced in its parent."""
     if path.is_dir():

@@ -102,10 +102,12 @@ class Stage:
             sink.write(data)
 
     def linked(self, path: str, source: Path, *, size: int, sha256: str) -> None:
-        """Stage a finished and synced file of this file system under a second name."""
+        """Stage a file of this file system under a second name, whoever wrote it."""
         check_relative(path)
         check_parents(self.layout, path)
         name = f"f{len(self.intent.install)}"
+        # rsync does not sync what it writes: after a power cut the name would lead to nothing.
+        door.sync_file(source)
         door.link(source, self.folder / name)
         self.intent.install.append(Install(path, name, size, sha256))
 

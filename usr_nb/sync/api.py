@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,14 @@ from usr_nb.contract.events import Fingerprint
 from usr_nb.contract.names import check_dataset_id
 from usr_nb.contract.progress import Progress, reporting
 from usr_nb.contract.registry import Registry, parse_registry
-from usr_nb.errors import ConflictError, StalePlanError, ValidationError, join_hints, some
+from usr_nb.errors import (
+    ConflictError,
+    StalePlanError,
+    StorageError,
+    ValidationError,
+    join_hints,
+    some,
+)
 from usr_nb.storage import door
 from usr_nb.storage.layout import Layout
 from usr_nb.sync import telling
@@ -162,7 +169,9 @@ class SyncPlan:
             Layout(self.here.dir), self.here.root, incoming, self._bookkeeping(plan), kept
         )
         done = receive(plan, receiver, self._words(plan), grow=_grown(plan))
-        door.remove_tree(incoming)
+        # The pull is done; what cannot be removed now is in nobody's way, and the next removes it.
+        with suppress(StorageError, OSError):
+            door.remove_tree(incoming)
         return done
 
     def _words(self, plan: Plan) -> Callable[[Fingerprint, str | None], telling.Wording]:

@@ -359,6 +359,7 @@ def pull_file(session: Session, diff: FileDiff) -> FileReceipt:
             f"{diff.remote_path} changed at {remote.name} while it was copied",
             hint="Nothing was changed here. Run the command again.",
         )
+    door.sync_file(came)
     kept = _keep(diff)
     door.rename(came, diff.path)
     door.sync_after(f"{diff.path} is written", diff.path.parent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,12 +14,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from usr_nb.contract.essentials import ARROW_SCHEMA
+from usr_nb.contract.events import Fingerprint, redact_command
 from usr_nb.contract.progress import reporting
 from usr_nb.contract.registry import Column, NamespaceEntry, Registry
 from usr_nb.contract.times import utc_now
 from usr_nb.dataset import ingest
 from usr_nb.dataset.archiving import archive_dataset
-from usr_nb.dataset.context import Change, Context, change
+from usr_nb.dataset.context import Change, Context
 from usr_nb.dataset.core import Dataset
 from usr_nb.dataset.prepare import Defaults, Problems, essential_batches
 from usr_nb.errors import AlreadyExists, DuplicateIDError, ValidationError
@@ -29,9 +31,10 @@ from usr_nb.overlay.parts import new_part_time, part_file_name, part_metadata
 from usr_nb.readers import Rows
 from usr_nb.storage import registryfile
 from usr_nb.storage.intents import dataset_exists
-from usr_nb.storage.layout import RECORDS, overlay_folder, real_path
+from usr_nb.storage.layout import overlay_folder, real_path
 from usr_nb.storage.parquet import with_metadata, write_batches
 from usr_nb.storage.roots import Place, new_place
+from usr_nb.storage.slots import Stage
 
 #: Letters and numbers that a request for made-up data may have.
 LARGEST: Final = 500_000_000
@@ -100,16 +103,21 @@ def stage_part(
         The state that the change starts from; without it the namespace has no parts.
     """
     infos = merged.parts(namespace) if merged is not None else []
-    at = new_part_time(infos)
+    return _write_part(c.stage, c.registry, namespace, table, key=key, at=new_part_time(infos))
+
+
+def _write_part(
+    stage: Stage, registry: Registry, namespace: str, table: pa.Table, *, key: str, at: datetime
+) -> str:
     metadata = part_metadata(
         namespace=namespace,
         key=key,
         created_at=at,
-        registry=c.registry,
-        operation_id=c.stage.operation_id,
+        registry=registry,
+        operation_id=stage.operation_id,
     )
     path = f"{overlay_folder(namespace)}/{part_file_name(at)}"
-    with c.stage.file(path) as sink:
+    with stage.file(path) as sink:
         schema = with_metadata(table.schema, metadata)
         write_batches(sink, schema, [table], total=table.num_rows)
     return path
@@ -255,7 +263,7 @@ def _chunked(values: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray:
 
 
 def create(ctx: Context, made: Creation, *, force: bool) -> str | None:
-    """Create the dataset: ``init``, then rows and overlays in one commit with one event.
+    """Create the dataset with its rows and overlays, in one commit: all of it or nothing.
 
     An existing dataset is archived first; all that can be wrong with the input was found before.
 
@@ -270,31 +278,25 @@ def create(ctx: Context, made: Creation, *, force: bool) -> str | None:
         if not force:
             raise AlreadyExists(f"Dataset '{ctx.name}' exists already", hint="Use --force.")
         archived = archive_dataset(ctx).relative_to(ctx.root).as_posix()
-    ingest.init(ctx, source=made.source, notes_text="")
 
-    def build(c: Change) -> None:
-        merged = c.merged()
-        if merged.base_rows:
-            raise AlreadyExists(
-                f"Dataset '{ctx.name}' was filled by another process meanwhile",
-                hint="Look at it, then choose another name.",
-            )
-        with c.stage.file(RECORDS) as sink:
-            schema = with_metadata(merged.base_schema, c.base_metadata())
-            write_batches(sink, schema, [made.rows.base])
+    def add(stage: Stage, registry: Registry, size: Fingerprint) -> None:
         ids = made.rows.base.column("id")
         for ns, columns in overlays.items():
             if columns:
-                stage_part(c, ns, pa.table({"id": ids, **columns}), key="id")
+                table = pa.table({"id": ids, **columns})
+                _write_part(stage, registry, ns, table, key="id", at=new_part_time([]))
         artifacts = {**made.artifacts, **({"archived": archived} if archived else {})}
-        c.record(
-            made.action, metrics=made.metrics, title=made.title, command=made.command,
-            artifacts=artifacts,
+        event = ctx.event(
+            made.action, fingerprint=size, registry_hash=registry.hash, args=made.args,
+            metrics=made.metrics, artifacts=artifacts,
         )  # fmt: skip
+        stage.event(event)
+        stage.note(made.title, redact_command(made.command))
 
-    # Silent: a listener that cancels now would leave the new dataset empty.
+    start = ingest.Start(made.action, made.rows.base, add)
+    # Silent: a listener that cancels now would leave an archived dataset without its successor.
     with reporting(None):
-        change(ctx, made.action, build, args=made.args)
+        ingest.init(ctx, source=made.source, notes_text="", start=start)
     return archived
 
 
