@@ -76,7 +76,7 @@ def kill_everywhere(case: Case, *, sample: int | None = None) -> int:
     states = list(after_kill(case.start, case.calls))
     last = len(states) - 1
     chosen = list(range(last + 1))
-    if sample is not None:
+    if sample is not None and sample <= last:
         chosen = [*sorted(seeded(case.operation, "kill").sample(chosen[:-1], sample - 1)), last]
     for n in chosen:
         where, disk = states[n]

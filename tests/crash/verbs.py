@@ -1,16 +1,13 @@
-"""No verb is forgotten: whatever is public is under test, does as one that is, or writes nothing.
+"""Where each public verb stands in the crash harness; a new one has to find its place here.
 
-A new verb fails here until it has a place in one of the three lists, and each list is proven.
+``tests/architecture/test_verbs.py`` sees that none is missing, ``test_verbs.py`` that each list is
+true.
 """
 
 from __future__ import annotations
 
 import inspect
-import re
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import usr_nb
-from tests.cli.test_every_command import GOOD, leaves
-from tests.crash.disk import Disk, read_image, write_disk
-from tests.crash.ops import BY_NAME, Operation, template
-from tests.crash.oshook import Hook
 from tests.crash.store import IDS, NAME, NEW, Store
-from tests.crash.verdict import _NUMBERS
 from usr_nb import Dataset, F
 from usr_nb.sync import remotes
 from usr_nb.sync.api import SyncPlan
@@ -116,7 +108,7 @@ READS: dict[str, Act] = {
     "describe": lambda s: s.ds().describe(), "get_state": lambda s: s.ds().get_state(IDS[:2]),
     "events": lambda s: s.ds().events(), "history": lambda s: s.ds().history(),
     "why": lambda s: s.ds().why(IDS[0], "m__n"), "filters": lambda s: s.ds().filters(),
-    "pick": lambda s: s.ds().pick(F["m__n"] > 1),
+    "pick": lambda s: s.ds().pick(where=F["m__n"] > 1),
     "filter": lambda s: s.ds().filter("old"),
     "validate": lambda s: s.ds().validate(), "doctor": lambda s: s.ds().doctor(),
     "import_report": lambda s: s.ds().import_report(_csv(s)),
@@ -141,73 +133,6 @@ def verbs() -> dict[str, Callable[..., Any]]:
                                             repair, remotes.add)}  # fmt: skip
     return {**methods, **functions, **tools, "SyncPlan.apply": SyncPlan.apply}
 
-
-def test_RCV_every_verb_has_its_place() -> None:
-    known = [*UNDER_TEST, *SAME_CALLS, *READS, *PURE]
-    assert [n for n, count in Counter(known).items() if count > 1] == []
-    assert set(verbs()) - set(known) == set(), "put each into a list of tests/crash"
-    assert set(known) - set(verbs()) == set(), "these are gone"
-
-
-@contextmanager
-def _called() -> Iterator[set[Any]]:
-    """Collect the code of every function that is called."""
-    seen: set[Any] = set()
-
-    def look(frame: Any, event: str, _: Any) -> None:
-        if event == "call":
-            seen.add(frame.f_code)
-
-    before = sys.getprofile()
-    sys.setprofile(look)
-    try:
-        yield seen
-    finally:
-        sys.setprofile(before)
-
-
-def _fresh(operation: Operation, folder: Path) -> Store:
-    store = Store(folder / "work")
-    write_disk(Disk.of_folder(template(folder, operation)), store.folder)
-    return store
-
-
-@pytest.mark.parametrize("name", sorted(set(UNDER_TEST.values())))
-def test_RCV_an_operation_calls_the_verbs_that_it_stands_for(name: str, folder: Path) -> None:
-    store = _fresh(BY_NAME[name], folder)
-    with _called() as seen:
-        BY_NAME[name].run(store)
-    for verb in (v for v, n in UNDER_TEST.items() if n == name):
-        assert inspect.unwrap(verbs()[verb]).__code__ in seen, verb
-
-
-def _calls(operation: Operation, act: Act, folder: Path) -> list[tuple[str, str]]:
-    """Return what reaches the disk, times and random numbers taken out; not how many writes."""
-    store = _fresh(operation, folder)
-    hook = Hook(store.folder)
-    with hook.active():
-        act(store)
-    calls = [(k, re.sub(r"-\w+-\w+-\d+-\d+-[0-9a-f]{8}$", "", _NUMBERS.sub("#", p)))
-             for k, p in hook.attempts]  # fmt: skip
-    return [c for n, c in enumerate(calls) if n == 0 or c != calls[n - 1]]
-
-
-@pytest.mark.parametrize("verb", SAME_CALLS)
-def test_RCV_a_verb_makes_the_calls_of_one_that_is_under_test(verb: str, folder: Path) -> None:
-    name, act = SAME_CALLS[verb]
-    operation = BY_NAME[name]
-    assert _calls(operation, act, folder) == _calls(operation, operation.run, folder)
-
-
-@pytest.mark.parametrize("verb", READS)
-def test_RCV_what_reads_changes_nothing(verb: str, folder: Path) -> None:
-    store = _fresh(BY_NAME["delete-filter"], folder)
-    before = read_image(store.folder)
-    READS[verb](store)
-    assert read_image(store.folder) == before
-
-
-# The command line ---------------------------------------------------------------------------------
 
 #: Command → the operations that it is made of; nothing if it only reads.
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -235,13 +160,3 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     # A notebook or the explorer is served; the demo is imported and attached as any other data.
     "open": (), "demo": ("init", "import-append", "attach"),
 }  # fmt: skip
-
-
-def test_RCV_every_command_has_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("USR_SHOW_DEV_COMMANDS", "1")
-    live = set(leaves())
-    assert live - set(COMMANDS) == set(), "put each into COMMANDS of tests/crash/test_complete.py"
-    assert set(COMMANDS) - live == set(), "these are gone"
-    assert {n for names in COMMANDS.values() for n in names} <= set(BY_NAME)
-    writing = {n for n, good in GOOD.items() if good.added or good.altered or good.removed}
-    assert {n for n in writing if not COMMANDS[n]} == set()
