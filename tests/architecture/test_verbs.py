@@ -8,13 +8,13 @@ import pytest
 
 from tests.cli.test_every_command import GOOD, leaves
 from tests.crash.ops import BY_NAME
-from tests.crash.verbs import COMMANDS, PURE, READS, SAME_CALLS, UNDER_TEST, verbs
+from tests.crash.verbs import COMMANDS, PLANS, PURE, READS, SAME_CALLS, UNDER_TEST, verbs
 
 PLACE = "tests/crash/verbs.py"
 
 
 def test_RCV_every_verb_has_its_place() -> None:
-    known = [*UNDER_TEST, *SAME_CALLS, *READS, *PURE]
+    known = [*UNDER_TEST, *SAME_CALLS, *PLANS, *READS, *PURE]
     assert [n for n, count in Counter(known).items() if count > 1] == []
     assert set(verbs()) - set(known) == set(), f"put each into a list of {PLACE}"
     assert set(known) - set(verbs()) == set(), "these are gone"

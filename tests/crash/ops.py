@@ -69,6 +69,11 @@ def _attach(store: Store) -> Any:
     return store.ds().write_overlay("m", table, overwrite=True)
 
 
+def plan_attach(store: Store) -> Any:
+    table = pa.table({"id": IDS[:3], "m__n": [7.0, 8.0, 9.0], "m__l": [[1.0], None, [2.0, 3.0]]})
+    return store.ds().plan_attach(table, "m", key="id", allow_overwrite=True)
+
+
 def _maintain(store: Store, verb: str, *args: Any, **options: Any) -> Any:
     ds = store.ds()
     with ds.maintenance("test"):
@@ -202,6 +207,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete-filter", lambda s: s.ds().delete_filter("old"), prepare=_with_filter, does="log",
         slot=False, often=False,
     ),
+    Operation("plan-attach", lambda s: plan_attach(s).apply(), often=False),
     Operation(
         "note", lambda s: s.ds().append_meta_note("by hand", "usr info"), does="log", slot=False,
     ),

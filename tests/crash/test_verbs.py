@@ -16,7 +16,7 @@ from tests.crash.disk import Disk, read_image, write_disk
 from tests.crash.ops import BY_NAME, Operation, template
 from tests.crash.oshook import Hook
 from tests.crash.store import Store
-from tests.crash.verbs import READS, SAME_CALLS, UNDER_TEST, Act, verbs
+from tests.crash.verbs import PLANS, READS, SAME_CALLS, UNDER_TEST, Act, verbs
 from tests.crash.verdict import _NUMBERS
 
 
@@ -70,9 +70,18 @@ def test_RCV_a_verb_makes_the_calls_of_one_that_is_under_test(verb: str, folder:
     assert _calls(operation, act, folder) == _calls(operation, operation.run, folder)
 
 
-@pytest.mark.parametrize("verb", READS)
+@pytest.mark.parametrize("verb", PLANS)
+def test_RCV_a_plan_makes_the_calls_of_what_is_under_test(verb: str, folder: Path) -> None:
+    name, plan = PLANS[verb]
+    operation = BY_NAME[name]
+    did = _calls(operation, lambda s: plan(s).apply(), folder)
+    assert did == _calls(operation, operation.run, folder)
+
+
+@pytest.mark.parametrize("verb", [*READS, *PLANS])
 def test_RCV_what_reads_changes_nothing(verb: str, folder: Path) -> None:
     store = _fresh(BY_NAME["delete-filter"], folder)
     before = read_image(store.folder)
-    READS[verb](store)
+    act = READS[verb] if verb in READS else PLANS[verb][1]
+    act(store)
     assert read_image(store.folder) == before

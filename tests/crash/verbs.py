@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import usr_nb
+from tests.crash.ops import plan_attach
 from tests.crash.store import IDS, NAME, NEW, Store
 from usr_nb import Dataset, F
+from usr_nb.dataset.plans.plan import Receipt
 from usr_nb.sync import remotes
 from usr_nb.sync.api import SyncPlan
 from usr_nb.tools import legacy, mock
@@ -77,6 +79,13 @@ def _plan_nothing(store: Store) -> None:
         store.ds().sync_plan("nowhere")
 
 
+def _undo(store: Store) -> Any:
+    was = pa.table({"id": IDS[:1], "usr_state__split": pa.array([None], pa.string())})
+    now = pa.table({"id": IDS[:1], "usr_state__split": ["train"]})
+    receipt = Receipt("state_set", NAME, "x", "y", (), (), {}, {}, before=was, after=now)
+    return store.ds().plan_undo(receipt)
+
+
 _DEFAULTS = {"default_bio_type": "dna", "default_alphabet": "dna_4", "source": "x"}
 #: Verb → the operation whose calls it makes, one for one, and how it is called.
 SAME_CALLS: dict[str, tuple[str, Act]] = {
@@ -93,6 +102,20 @@ SAME_CALLS: dict[str, tuple[str, Act]] = {
     "attach_file": ("attach",
         lambda s: s.ds().attach_file(_cells(s), "m", key="id", allow_overwrite=True)),
     "delete": ("tombstone", lambda s: s.ds().delete(IDS[:2], reason="why")),
+}  # fmt: skip
+
+#: What looks first: plan → what applying it makes the calls of, and how it is made. Making one
+#: only reads.
+PLANS: dict[str, tuple[str, Act]] = {
+    "plan_attach": ("plan-attach", plan_attach),
+    "plan_materialize": ("materialize", lambda s: s.ds().plan_materialize()),
+    "plan_compact": ("compact-parts", lambda s: s.ds().plan_compact("m")),
+    "plan_tombstone": ("tombstone", lambda s: s.ds().plan_tombstone(IDS[:2], "why")),
+    "plan_restore": ("restore", lambda s: s.ds().plan_restore(IDS[5])),
+    "plan_state": ("state-set", lambda s: s.ds().plan_state(IDS[1:3], split="val")),
+    "plan_states": ("state-set",
+        lambda s: s.ds().plan_states([{"id": i, "split": "val"} for i in IDS[1:3]])),
+    "plan_undo": ("state-set", _undo),
 }  # fmt: skip
 
 #: What reads, and how it is called.
@@ -112,7 +135,8 @@ READS: dict[str, Act] = {
     "filter": lambda s: s.ds().filter("old"),
     "validate": lambda s: s.ds().validate(), "doctor": lambda s: s.ds().doctor(),
     "import_report": lambda s: s.ds().import_report(_csv(s)),
-    "sync_plan": _plan_nothing,
+    "profile": lambda s: s.ds().profile(),
+    "sync_plan": _plan_nothing, "plan_pull": _plan_nothing, "plan_push": _plan_nothing,
     "doctor()": lambda s: usr_nb.doctor(s.root),
     "load_registry()": lambda s: usr_nb.load_registry(s.root),
     "list_datasets()": lambda s: usr_nb.list_datasets(s.root),
