@@ -20,7 +20,7 @@ FINE: Final = 4_096
 SHOWN: Final = 64
 #: Below the smallest float there is nothing to tell apart.
 _LEAST: Final = -1_074
-_SAFE_BITS: Final = 62
+_EXACT_BITS: Final = 52
 
 
 class Bins:
@@ -63,8 +63,8 @@ class Bins:
             spread: int = high - low
             return max(0, spread.bit_length() - FINE.bit_length() - 1)
         size, half = max(abs(low), abs(high)), high / 2 - low / 2
-        # Places are counted in 64 bits.
-        room = math.frexp(size)[1] - _SAFE_BITS if size else _LEAST
+        # Finer edges could not be told apart as floats.
+        room = math.frexp(size)[1] - _EXACT_BITS if size else _LEAST
         fine = math.frexp(half)[1] - FINE.bit_length() if half > 0 else _LEAST
         return max(_LEAST, room, fine)
 
@@ -141,7 +141,10 @@ def _merged(counts: Counts, first: int, shift: int) -> Counts:
     size = ((first + len(counts) - 1) >> shift) - (first >> shift) + 1
     if size == 1:
         return np.array([counts.sum()], np.int64)
-    places = (np.arange(len(counts), dtype=np.int64) + offset) >> shift
+    if shift <= 60:
+        places = (np.arange(len(counts), dtype=np.int64) + offset) >> shift
+    else:
+        places = np.array([(first + i >> shift) - (first >> shift) for i in range(len(counts))])
     out = np.zeros(size, np.int64)
     np.add.at(out, places, counts)
     return out

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from usr_nb.contract.iupac import reverse_complement
+from usr_nb.dataset.profile.hashes import Hasher, Hashes, repeated
 from usr_nb.dataset.profile.model import DuplicateKind, Duplicates, SequenceStats
 from usr_nb.dataset.profile.numbers import NumberTally
 from usr_nb.filter.letters import gc_shares, letters_of
 
 Int = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-Hashes = npt.NDArray[np.uint64]
 #: Given base rows (0-based), the columns ``id, bio_type, sequence`` of these.
 Fetch = Callable[[Int], pa.Table]
 #: Records whose ids stand beside the numbers of a kind of duplicates.
@@ -52,7 +52,7 @@ class SequenceTally:
         self._keep: list[Mask] = []
         self._folded: list[Hashes] = []
         self._turned: list[Hashes] = []
-        self._hash = _Hasher()
+        self._hash = Hasher()
 
     def add(self, sequence: pa.Array, bio_type: pa.Array, rows: Int, keep: Mask | None) -> None:
         """Take in one batch: `rows` are its rows in the base, `keep` those that a filter keeps."""
@@ -77,8 +77,8 @@ class SequenceTally:
     def results(self, fetch: Fetch) -> tuple[SequenceStats, SequenceStats | None]:
         """Return what was found, over all records and over those kept."""
         rows, keep = _end_to_end(self._rows, np.int64), _end_to_end(self._keep, np.bool_)
-        again = _repeated(_end_to_end(self._folded, np.uint64))
-        again |= _repeated(_end_to_end(self._turned, np.uint64))
+        again = repeated(_end_to_end(self._folded, np.uint64))
+        again |= repeated(_end_to_end(self._turned, np.uint64))
         at = np.flatnonzero(again)
         same = _Same(fetch(rows[at]))
         found = self.all.result(same.all_kinds(None))
@@ -89,27 +89,6 @@ class SequenceTally:
 
 def _end_to_end(parts: list[Any], dtype: Any) -> Any:
     return np.concatenate(parts) if parts else np.zeros(0, dtype)
-
-
-def _repeated(hashes: Hashes) -> Mask:
-    ordered = np.sort(hashes)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    return np.isin(hashes, twice) if len(twice) else np.zeros(len(hashes), bool)
-
-
-class _Hasher:
-    """64-bit hashes of bytes, the same in one process for the same bytes."""
-
-    def __init__(self) -> None:
-        import duckdb
-
-        self._engine = duckdb.connect()
-        self._engine.execute("SET threads = 1")
-
-    def __call__(self, values: pa.Array) -> Hashes:
-        table = pa.table({"value": values})
-        found = self._engine.from_arrow(table).project("hash(value) AS h").fetchnumpy()["h"]
-        return np.asarray(found, np.uint64)
 
 
 def folded_and_turned(sequence: pa.Array, bio_type: pa.Array) -> tuple[pa.Array, pa.Array]:
@@ -198,6 +177,8 @@ class _Same:
         least = pc.if_else(pc.less(folded, turned), folded, turned)
         self.ids = _one(records["id"])
         self.text, self.folded, self.least = _codes(text), _codes(folded), _codes(least)
+        protein = pc.equal(kind, "protein").fill_null(False).to_numpy(zero_copy_only=False)
+        self.nucleic = ~np.asarray(protein, bool)
 
     def all_kinds(self, keep: Mask | None) -> dict[DuplicateKind, Duplicates]:
         """Return each kind of duplicates among the records that are kept; None: among all."""
@@ -205,7 +186,7 @@ class _Same:
         return {
             "exact": self._groups(rows, self.text, np.arange(len(self.text))),
             "case": self._groups(rows, self.folded, self.text),
-            "reverse_complement": self._groups(rows, self.least, self.folded),
+            "reverse_complement": self._groups(rows[self.nucleic[rows]], self.least, self.folded),
         }
 
     def _groups(self, rows: Int, group: Int, member: Int) -> Duplicates:
