@@ -23,6 +23,9 @@ _NAMES: dict[str, str] = {
     "register_namespace": "usr_nb.dataset.registration",
     "init_root": "usr_nb.dataset.registration",
     "load_registry": "usr_nb.dataset.listing",
+    "load_columns": "usr_nb.dataset.columns",
+    "set_column": "usr_nb.dataset.columns",
+    "ColumnInfo": "usr_nb.contract.columns",
     "panel": "usr_nb.panel",
     "list_datasets": "usr_nb.dataset.listing",
     "parse_columns_spec": "usr_nb.contract.registry",
@@ -79,6 +82,9 @@ if TYPE_CHECKING:
     from usr_nb import (
         panel as panel,
     )
+    from usr_nb.contract.columns import (
+        ColumnInfo as ColumnInfo,
+    )
     from usr_nb.contract.essentials import (
         ARROW_SCHEMA as ARROW_SCHEMA,
         ID_HASH_SPEC as ID_HASH_SPEC,
@@ -99,6 +105,10 @@ if TYPE_CHECKING:
     )
     from usr_nb.contract.registry import (
         parse_columns_spec as parse_columns_spec,
+    )
+    from usr_nb.dataset.columns import (
+        load_columns as load_columns,
+        set_column as set_column,
     )
     from usr_nb.dataset.core import (
         Dataset as Dataset,

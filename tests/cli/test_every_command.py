@@ -98,6 +98,13 @@ GOOD: dict[str, Good] = {
         ["registered mock: mock__v:struct<a:int8,b:list<string>>"],
         altered=frozenset({"registry.yaml"}),
     ),
+    "columns list": Good(
+        ["columns", "list"], ["column", "unit", "better"],
+    ),
+    "columns set": Good(
+        ["columns", "set", "evo2__llr", "--unit", "nats", "--better", "high", "--number", ".3f"],
+        ["evo2__llr: unit nats, better high, format .3f"], added=[r"columns\.yaml"],
+    ),
     "root init": Good(["root", "init", "datasets"], ["is a root with 5 namespaces"]),
     "delete": Good(
         ["delete", D, "--id", "9366401,cfd716d8", "--reason", "bad"],
@@ -232,6 +239,11 @@ BAD: dict[str, list[Bad]] = {
         Bad(["namespace", "register", "a__b", "--columns", "x:int8"], 2, "a__b"),
         Bad(["namespace", "register", "usr", "--columns", "x:int8"], 2, "reserved"),
         Bad(["namespace", "register", "m", "--columns", "x:floaty"], 2, "floaty"),
+    ],
+    "columns list": [Bad(["columns", "list", "--format", "yaml"], 2, "'yaml' is not one of")],
+    "columns set": [
+        Bad(["columns", "set", "lenght", "--unit", "nt"], 2, "'lenght' is no column", "'length'"),
+        Bad(["columns", "set", "length", "--number", "{}"], 2, "no number format", ".3f"),
     ],
     "root init": [Bad(["root", "init", "new.csv"], 2, "new.csv")],
     "delete": [

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tests.crash import pulling
 from tests.crash.store import IDS, NAME, NEW, SEQUENCES, Store, build_store
-from usr_nb import F, init_root, merge_datasets, register_namespace
+from usr_nb import F, init_root, merge_datasets, register_namespace, set_column
 from usr_nb.dataset.archiving import archive_dataset
 from usr_nb.storage import slots
 from usr_nb.sync import remotes
@@ -195,6 +195,10 @@ OPERATIONS: tuple[Operation, ...] = (
         does="registry",
     ),
     Operation("register-later", _new_namespace, does="registry"),
+    Operation(
+        "set-column", lambda s: set_column(s.root, "m__n", unit="nats"), does="registry",
+        often=False,
+    ),
     Operation("init-root", lambda s: init_root(s.fresh), does="registry"),
     Operation(
         "log-event", lambda s: s.ds().log_event("my_tool.done", args={"n": 1}), does="log",

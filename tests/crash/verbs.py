@@ -36,6 +36,7 @@ UNDER_TEST = {
     "freeze_registry": "freeze", "remove_overlay": "remove-overlay", "maintenance": "materialize",
     "log_event": "log-event", "save_filter": "save-filter", "delete_filter": "delete-filter",
     "append_meta_note": "note", "export": "export", "merge_datasets()": "merge-datasets",
+    "set_column()": "set-column",
     "register_namespace()": "register-later", "init_root()": "init-root",
     "make_mock()": "make-mock", "add_demo_cols()": "add-demo-cols", "convert()": "legacy-convert",
     "repair()": "densegen-repair", "add()": "remotes-add", "SyncPlan.apply": "pull",
@@ -138,6 +139,7 @@ READS: dict[str, Act] = {
     "profile": lambda s: s.ds().profile(),
     "sync_plan": _plan_nothing, "plan_pull": _plan_nothing, "plan_push": _plan_nothing,
     "doctor()": lambda s: usr_nb.doctor(s.root),
+    "load_columns()": lambda s: usr_nb.load_columns(s.root),
     "load_registry()": lambda s: usr_nb.load_registry(s.root),
     "list_datasets()": lambda s: usr_nb.list_datasets(s.root),
 }  # fmt: skip
@@ -164,7 +166,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "materialize": ("materialize",), "export": ("export",), "snapshot": ("snapshot",),
     "delete": ("tombstone",), "restore": ("restore",), "state set": ("state-set",),
     "state clear": ("state-clear",), "namespace register": ("register-later",),
-    "root init": ("init-root",), "maintenance registry-freeze": ("freeze",),
+    "root init": ("init-root",), "columns set": ("set-column",),
+    "maintenance registry-freeze": ("freeze",),
     "maintenance overlay-compact": ("compact-parts", "compact-single"),
     "maintenance overlay-remove": ("remove-overlay", "archive-overlay"),
     "maintenance dedupe": ("dedupe",), "maintenance merge": ("merge-datasets",),
@@ -179,7 +182,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     # Under its own tests: what a doctor mends is what a next writer mends.
     "doctor": (),
     **dict.fromkeys(("ls", "info", "schema", "describe", "get", "grep", "validate", "diff",
-                     "status", "events tail", "namespace list", "namespace show", "state get",
+                     "status", "events tail", "namespace list", "namespace show", "columns list",
+                     "state get",
                      "remotes list", "remotes show", "remotes doctor"), ()),
     # A notebook or the explorer is served; the demo is imported and attached as any other data.
     "open": (), "demo": ("init", "import-append", "attach"),

@@ -24,7 +24,7 @@ from tests.crash.store import NAME, Store
 from usr_nb import Dataset, SequencesError
 from usr_nb.contract.events import operation_of
 from usr_nb.overlay import parts
-from usr_nb.storage import eventlog, lock, registryfile, slots
+from usr_nb.storage import columnsfile, eventlog, lock, registryfile, slots
 from usr_nb.storage.intents import dataset_exists, is_operation_id
 from usr_nb.storage.layout import Layout
 
@@ -74,6 +74,7 @@ def read_state(store: Store, operation: Operation) -> State:
     return {
         "log": _log(store) if told else None,
         "registry": _registry(store.root),
+        "columns": columnsfile.load(store.root),
         "fresh": _registry(store.fresh),
         "table": _table(store.ds(operation.dataset)),
         "archived": _table(Dataset.open(store.root / "_archive", NAME)),

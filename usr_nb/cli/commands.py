@@ -51,6 +51,7 @@ TABLE: Final[tuple[Entry, ...]] = (
     Entry("export", BUILD, "write_cmds", "Write records to a file of another format."),
     Entry("snapshot", BUILD, "write_cmds", "Keep a copy of the base table."),
     Entry("namespace", BUILD, "namespace_cmds", "Register overlay namespaces and show them."),
+    Entry("columns", BUILD, "columns_cmds", "Say units, labels and formats of columns."),
     Entry("root", BUILD, "root_cmds", "Make a folder a root."),
     Entry("delete", CURATE, "state_cmds", "Hide records; nothing is erased."),
     Entry("restore", CURATE, "state_cmds", "Bring deleted records back."),

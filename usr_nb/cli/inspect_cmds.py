@@ -8,6 +8,7 @@ import typer
 
 from usr_nb.cli import options, render, say, sheets, target, views
 from usr_nb.cli.apps import built, new_app
+from usr_nb.dataset.columns import load_columns
 from usr_nb.dataset.validate import RegistryMode
 from usr_nb.dataset.values import plain
 from usr_nb.errors import ValidationError
@@ -35,12 +36,15 @@ def schema(
     fmt: options.Show = "auto",
 ) -> None:
     """Show the columns and their types."""
-    found = target.dataset(dataset, root).schema()
+    ds = target.dataset(dataset, root)
+    found, infos = ds.schema(), load_columns(ds.root)
     if tree and render.resolved(fmt) in {"rich", "plain"}:
         say.result("\n".join(views.schema_tree(found)))
         return
-    fields = views.schema_fields(found)
-    render.emit(fmt, {"fields": fields}, sheets.of_dicts(fields, ("name", "type", "nullable")))
+    fields = views.schema_fields(found, infos)
+    known = [n for n in ("unit", "label", "better") if any(n in f for f in fields)]
+    names = ("name", "type", "nullable", *known)
+    render.emit(fmt, {"fields": fields}, sheets.of_dicts(fields, names))
 
 
 @app.command()
@@ -61,7 +65,9 @@ def describe(
     with say.working("reading"):
         found = ds.describe(options.split(columns), sample, include_deleted)
     kind = render.resolved(fmt)
-    sheet = views.describe_sheet(found, short=kind in {"rich", "plain"})
+    sheet = views.describe_sheet(
+        found, short=kind in {"rich", "plain"}, infos=load_columns(ds.root)
+    )
     render.emit(kind, [plain(d) for d in found], sheet)
 
 

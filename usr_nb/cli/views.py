@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from usr_nb.cli import render, say
 from usr_nb.cli.render import Sheet
+from usr_nb.contract.columns import ColumnInfo, Columns
 from usr_nb.contract.names import namespace_of
 from usr_nb.contract.types import type_text
 from usr_nb.dataset.doctor.report import Checkup, Finding
@@ -61,9 +62,14 @@ def dict_text(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{k} {render.cell(v)}" for k, v in counts.items()) or "none"
 
 
-def schema_fields(schema: pa.Schema) -> list[dict[str, Any]]:
-    """Return ``[{name, type, nullable}]``, the shape of GET-1."""
-    return [{"name": f.name, "type": type_text(f.type), "nullable": f.nullable} for f in schema]
+def schema_fields(schema: pa.Schema, infos: Columns | None = None) -> list[dict[str, Any]]:
+    """Return ``[{name, type, nullable}]``, the shape of GET-1, and what is known of columns."""
+    infos = infos or {}
+    return [
+        {"name": f.name, "type": type_text(f.type), "nullable": f.nullable,
+         **(infos[f.name].as_plain() if f.name in infos else {})}
+        for f in schema
+    ]  # fmt: skip
 
 
 def schema_tree(schema: pa.Schema) -> list[str]:
@@ -95,32 +101,51 @@ def _children(dtype: pa.DataType) -> list[tuple[str, pa.DataType]]:
     return []
 
 
-def describe_sheet(found: Sequence[Mapping[str, Any]], *, short: bool) -> Sheet:
-    """Return the statistics: all of them, or `short` with one column that says the range."""
+def describe_sheet(
+    found: Sequence[Mapping[str, Any]], *, short: bool, infos: Columns | None = None
+) -> Sheet:
+    """Return the statistics: all of them, or `short` with one column that says the range.
+
+    In the short form numbers stand in the format and with the unit of ``columns.yaml``.
+    """
+    infos = infos or {}
     if not short:
         return Sheet(_STATS, [[d.get(n) for n in _STATS] for d in found])
     rows = [
-        [d["column"], d["type"], f"{d['null_pct']:.3g} %", _range(d), d["example"]] for d in found
+        [
+            d["column"],
+            d["type"],
+            f"{d['null_pct']:.3g} %",
+            _range(d, infos.get(d["column"])),
+            d["example"],
+        ]
+        for d in found
     ]
     names = ["column", "type", "nulls", "values", "example"]
     return Sheet(names, rows, drop_first=("example",), whole=("nulls", "values"))
 
 
-def _range(d: Mapping[str, Any]) -> str | None:
+def _range(d: Mapping[str, Any], info: ColumnInfo | None) -> str | None:
     if d.get("distinct") is not None:
         return f"{'' if d['distinct_exact'] else '~'}{d['distinct']:,} distinct"
     if d.get("len_min") is not None:
         return f"length {_span(d['len_min'], d['len_max'])}"
     if d.get("min") is not None:
         many = d.get("mean") is not None and d["min"] != d["max"]
-        mean = f", mean {render.cell(d['mean'])}" if many else ""
-        return f"{_span(d['min'], d['max'])}{mean}"
+        mean = f", mean {_number(d['mean'], info)}" if many else ""
+        unit = f" {info.unit}" if info is not None and info.unit else ""
+        return f"{_span(d['min'], d['max'], info)}{unit}{mean}"
     return f"{100 * d['mean']:.4g} % true" if d.get("mean") is not None else None
 
 
-def _span(low: Any, high: Any) -> str:
+def _number(value: Any, info: ColumnInfo | None) -> str:
+    shown = info.text(value) if info is not None and isinstance(value, int | float) else None
+    return shown if shown is not None else render.cell(value)
+
+
+def _span(low: Any, high: Any, info: ColumnInfo | None = None) -> str:
     """Return the two ends of a range, and no more than one where they look the same."""
-    first, last = render.cell(low), render.cell(high)
+    first, last = _number(low, info), _number(high, info)
     if first == last:
         return first
     day, _, time = last.partition("T")

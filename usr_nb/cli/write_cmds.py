@@ -214,6 +214,10 @@ def export(
         bool,
         typer.Option("--safe-csv", help="Put an apostrophe before formulas."),
     ] = False,
+    column_info: Annotated[
+        bool,
+        typer.Option("--column-info", help="Also write OUT.columns.yaml: units, labels."),
+    ] = False,
     root: options.Root = None,
 ) -> None:
     """Write records to a file of another format.
@@ -222,7 +226,8 @@ def export(
     """
     ds = target.dataset(dataset, root)
     with say.working("exporting"):
-        done = ds.export(fmt, out, options.split(columns), include_deleted, safe_csv=safe_csv)
+        done = ds.export(fmt, out, options.split(columns), include_deleted, safe_csv=safe_csv,
+                         column_info=column_info)  # fmt: skip
     say.note(f"of these, {done.masked:,} masked and {done.failed:,} with qc_status fail")
     say.result(words.exported(done))
 

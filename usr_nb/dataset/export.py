@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from usr_nb.contract.columns import Columns, as_yaml
 from usr_nb.contract.progress import tracked
 from usr_nb.dataset.context import Context
 from usr_nb.dataset.fasta import fasta_bytes, naming
@@ -22,7 +23,7 @@ from usr_nb.dataset.values import json_text
 from usr_nb.errors import ValidationError, did_you_mean
 from usr_nb.filter.kept import Where, kept
 from usr_nb.overlay.merge import Merged
-from usr_nb.storage import door
+from usr_nb.storage import columnsfile, door
 from usr_nb.storage.door import Sink
 from usr_nb.storage.inside import check_output
 from usr_nb.storage.layout import user_path
@@ -56,6 +57,7 @@ def export(
     names: str | None = None,
     safe_csv: bool = False,
     where: Where | None = None,
+    column_info: bool = False,
 ) -> ExportResult:
     """Write the merged records to a file, which appears whole or not at all."""
     writers: dict[str, Callable[[Any, pa.Schema, Iterable[pa.RecordBatch]], int]] = {
@@ -77,7 +79,8 @@ def export(
     with ctx.merged(include_deleted=include_deleted) as found:
         merged = kept(found, where)
         chosen = merged.check_columns(["id"] if fmt == "fasta" else columns)
-        schema = pa.schema([merged.field(n) for n in chosen])
+        infos = columnsfile.load(ctx.root)
+        schema = pa.schema([_told(merged.field(n), infos) for n in chosen])
         counted = Counted(merged)
         # Before the file is there: after that nothing may stop it.
         live = None if include_deleted else found.live_mask()
@@ -86,6 +89,8 @@ def export(
             named = naming(merged, names)
             for _ in counted.batches(chosen):
                 pass
+        if column_info:
+            _write_beside(path, {n: infos[n] for n in chosen if n in infos})
         with door.replaced_file(path) as file, _packed(file, path, fmt) as sink:
             if fmt == "fasta":
                 for piece in fasta_bytes(merged, named):
@@ -93,6 +98,17 @@ def export(
             else:
                 writers[fmt](sink, schema, counted.batches(chosen))
     return ExportResult(str(path), counted.rows, counted.masked, counted.failed, hidden)
+
+
+def _told(field: pa.Field, infos: Columns) -> pa.Field:
+    """Return a field with what is known of its column; Parquet files keep it."""
+    return field.with_metadata(infos[field.name].as_plain()) if field.name in infos else field
+
+
+def _write_beside(path: Path, infos: Columns) -> None:
+    beside = check_output(path.with_name(f"{path.name}.columns.yaml"))
+    with door.replaced_file(beside) as sink:
+        sink.write(as_yaml(infos).encode())
 
 
 @contextlib.contextmanager

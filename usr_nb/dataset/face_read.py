@@ -291,6 +291,7 @@ class ReadingFace(Face):
         names: str | None = None,
         safe_csv: bool = False,
         where: Where | None = None,
+        column_info: bool = False,
     ) -> ExportResult:
         """Write the merged records to a csv, jsonl, parquet or fasta file.
 
@@ -315,6 +316,10 @@ class ReadingFace(Face):
             apostrophe stays when the file is read back. Other formats: an error.
         where : Filter or str, optional
             Only the records that a filter keeps.
+        column_info : bool
+            Also write ``<out>.columns.yaml``: units, labels and the rest of what ``columns.yaml``
+            says of the exported columns. A Parquet file holds that in any case, as the metadata
+            of its fields.
 
         Raises
         ------
@@ -323,7 +328,7 @@ class ReadingFace(Face):
         """
         return export.export(
             self._ctx, fmt, out, columns=columns, include_deleted=include_deleted, names=names,
-            safe_csv=safe_csv, where=where,
+            safe_csv=safe_csv, where=where, column_info=column_info,
         )  # fmt: skip
 
     def get_state(

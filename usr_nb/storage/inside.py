@@ -14,6 +14,7 @@ from typing import Final
 from usr_nb.errors import PathNotFound, StorageError, ValidationError
 from usr_nb.storage.layout import (
     ARTIFACTS,
+    COLUMNS_FILE,
     DERIVED,
     EVENTS,
     LOCK,
@@ -30,12 +31,13 @@ from usr_nb.storage.layout import (
 ARCHIVE: Final = "_archive"
 _NAMES: Final = (
     RECORDS, META, EVENTS, DERIVED, REGISTRY_DIR, SNAPSHOTS, ARTIFACTS, REGISTRY_FILE,
+    COLUMNS_FILE,
 )  # fmt: skip
 _MACHINERY: Final = (LOCK, TXN)
 _OF_DATASET: Final = (
     RECORDS, META, EVENTS, LOCK, DERIVED, REGISTRY_DIR, SNAPSHOTS, TXN,
 )  # fmt: skip
-_OF_ROOT: Final = (REGISTRY_FILE, LOCK, TXN, ARCHIVE)
+_OF_ROOT: Final = (REGISTRY_FILE, COLUMNS_FILE, LOCK, TXN, ARCHIVE)
 
 
 def check_link(path: Path, root: Path) -> None:

@@ -23,6 +23,7 @@ ARTIFACTS: Final = "_artifacts"
 TXN: Final = "_txn"
 RETIRED: Final = "retired"
 REGISTRY_FILE: Final = "registry.yaml"
+COLUMNS_FILE: Final = "columns.yaml"
 
 
 @dataclass(frozen=True)

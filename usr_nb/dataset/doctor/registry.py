@@ -11,8 +11,8 @@ from usr_nb.contract.registry import Registry
 from usr_nb.dataset.doctor.report import Finding
 from usr_nb.dataset.doctor.subject import Subject, ago, seconds_of
 from usr_nb.errors import SequencesError
-from usr_nb.storage import registryfile
-from usr_nb.storage.layout import REGISTRY_DIR, REGISTRY_FILE
+from usr_nb.storage import columnsfile, registryfile
+from usr_nb.storage.layout import COLUMNS_FILE, REGISTRY_DIR, REGISTRY_FILE
 from usr_nb.storage.parquet import file_metadata, open_parquet
 from usr_nb.storage.tidy import children
 from usr_nb.storage.view import namespace_of_path
@@ -33,6 +33,11 @@ def check(s: Subject) -> Iterator[Finding]:
 
 
 def _of_root(s: Subject) -> Iterator[Finding]:
+    try:
+        columnsfile.load(s.root)
+    except SequencesError as error:
+        yield Finding("error", "bad-columns", COLUMNS_FILE, error.message, error.hint or
+                      "Mend the file; it says only how columns are shown.")  # fmt: skip
     try:
         found = registryfile.load_or_none(s.root)
     except SequencesError as error:

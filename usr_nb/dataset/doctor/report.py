@@ -18,7 +18,7 @@ Kind = Literal[
     "no-records", "altered", "unreadable", "missing-file", "foreign", "misnamed", "symlink",
     "wrong-name", "many-parts",
     # registries and times
-    "no-registry", "bad-registry", "unregistered", "future-time", "ahead-of-file",
+    "no-registry", "bad-registry", "bad-columns", "unregistered", "future-time", "ahead-of-file",
     # the file system
     "read-only", "link", "exclusive-create", "rename", "append", "flock", "sync", "free-space",
     "clock", "network",

@@ -15,6 +15,7 @@ from usr_nb.storage.intents import dataset_exists, is_operation_id
 from usr_nb.storage.layout import (
     ARCHIVED,
     ARTIFACTS,
+    COLUMNS_FILE,
     DERIVED,
     EVENTS,
     LOCK,
@@ -33,7 +34,7 @@ from usr_nb.storage.view import namespace_of_path
 _OURS: Final = frozenset(
     {RECORDS, META, EVENTS, LOCK, DERIVED, REGISTRY_DIR, SNAPSHOTS, TXN, ARTIFACTS}
 )
-_OF_ROOT: Final = frozenset({REGISTRY_FILE, LOCK, TXN, "_archive"})
+_OF_ROOT: Final = frozenset({REGISTRY_FILE, COLUMNS_FILE, LOCK, TXN, "_archive"})
 _IN_TXN: Final = frozenset({RETIRED, "holder", "checked", "events", "remotes"})
 _LEFT: Final = "It is never touched; nothing to do."
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from usr_nb.contract.columns import ColumnInfo
 from usr_nb.errors import SchemaError, did_you_mean
 
 DuplicateKind = Literal["exact", "case", "reverse_complement"]
@@ -146,6 +147,8 @@ class ColumnProfile:
         Over all records.
     kept : Stats or None
         Over those that the filter keeps; None without one. Its histogram has the same bins.
+    info : ColumnInfo
+        Unit, label and more, from ``columns.yaml``.
     """
 
     name: str
@@ -155,6 +158,7 @@ class ColumnProfile:
     description: str | None
     all: Stats
     kept: Stats | None = None
+    info: ColumnInfo = field(default_factory=ColumnInfo)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from usr_nb.contract.columns import ColumnInfo, Columns
 from usr_nb.contract.events import decode_event
 from usr_nb.contract.names import TOMBSTONE_NS, namespace_of
 from usr_nb.contract.progress import tracked
@@ -25,6 +26,7 @@ from usr_nb.filter.kept import Where, as_filter
 from usr_nb.filter.tree import Filter
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import META_EVENT, PartInfo
+from usr_nb.storage import columnsfile
 
 Mask = npt.NDArray[np.bool_]
 Int = npt.NDArray[np.int64]
@@ -42,7 +44,10 @@ def profile(
     """Return what is in a dataset; see :meth:`Dataset.profile`."""
     found = as_filter(where)
     with ctx.merged(include_deleted=include_deleted) as merged:
-        return profile_of(merged, ctx.name, where=found, columns=columns, sequences=sequences)
+        return profile_of(
+            merged, ctx.name, where=found, columns=columns, sequences=sequences,
+            infos=columnsfile.load(ctx.root),
+        )  # fmt: skip
 
 
 def profile_of(
@@ -52,12 +57,13 @@ def profile_of(
     where: Filter | None = None,
     columns: Sequence[str] | None = None,
     sequences: bool = True,
+    infos: Columns | None = None,
 ) -> Profile:
     """Return what is in a merged table, all records and those that a filter keeps side by side."""
     names = merged.check_columns(columns)
     passing = _Pass(merged, names, where, sequences=sequences)
     passing.run()
-    return passing.result(name)
+    return passing.result(name, infos or {})
 
 
 def tallies(
@@ -153,7 +159,7 @@ class _Pass:
             reach.all += int(there.sum())
             reach.kept += 0 if keep is None else int((there & keep).sum())
 
-    def result(self, name: str) -> Profile:
+    def result(self, name: str, infos: Columns) -> Profile:
         all_sequences, kept_sequences = None, None
         if self.sequences is not None:
             all_sequences, kept_sequences = self.sequences.results(
@@ -162,12 +168,12 @@ class _Pass:
         return Profile(
             name, self.rows, None if self.kept is None else self.rows_kept,
             None if self.where is None else self.where.as_line(),
-            tuple(self._column(n) for n in self.names),
+            tuple(self._column(n, infos) for n in self.names),
             tuple(self._namespace(ns) for ns in sorted(self.reach)),
             all_sequences, kept_sequences,
         )  # fmt: skip
 
-    def _column(self, name: str) -> ColumnProfile:
+    def _column(self, name: str, infos: Columns) -> ColumnProfile:
         lead = self.all[name]
         kept = self.kept[name].result(lead) if self.kept is not None else None
         ns = namespace_of(name)
@@ -175,6 +181,7 @@ class _Pass:
         return ColumnProfile(
             name, type_text(lead.dtype), ns, entry.owner if entry else None,
             entry.description if entry else None, lead.result(), kept,
+            infos.get(name, ColumnInfo()),
         )  # fmt: skip
 
     def _namespace(self, ns: str) -> NamespaceProfile:

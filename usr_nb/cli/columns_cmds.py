@@ -1,0 +1,62 @@
+"""``usr columns list | set``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from usr_nb.cli import options, render, say, sheets
+from usr_nb.cli.apps import built, new_app
+from usr_nb.contract.columns import FIELDS
+from usr_nb.dataset.columns import load_columns, set_column
+from usr_nb.storage.roots import find_root
+
+app = new_app()
+columns = new_app("Say and show units, labels and formats of columns.")
+app.add_typer(columns, name="columns")
+
+Name = Annotated[str, typer.Argument(metavar="COLUMN", help="As in evo2__llr, or length.")]
+
+
+@columns.command("list")
+def list_(*, root: options.Root = None, fmt: options.Show = "auto") -> None:
+    """List what is known of columns (columns.yaml)."""
+    found = load_columns(find_root(root))
+    items: list[dict[str, Any]] = [
+        {"column": name, **{f: getattr(info, f) for f in FIELDS}} for name, info in found.items()
+    ]
+    render.emit(fmt, items, sheets.of_dicts(items, ("column", *FIELDS)))
+
+
+@columns.command("set")
+def set_(
+    name: Name,
+    *,
+    unit: Annotated[str | None, typer.Option(help="As in nats, nt.")] = None,
+    label: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    better: Annotated[
+        str | None, typer.Option(metavar="high|low", help="Which values are wanted.")
+    ] = None,
+    number: Annotated[
+        str | None,
+        typer.Option("--number", metavar="FORMAT", help="As in .3f, ,d, .1%: how numbers look."),
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="What computed the values.")] = None,
+    reduction: Annotated[str | None, typer.Option(help="How many became one.")] = None,
+    root: options.Root = None,
+) -> None:
+    """Say what people need to know of a column.
+
+    Writes columns.yaml at the root. What is not given stays; an empty text forgets.
+    """
+    info = set_column(
+        find_root(root), name, unit=unit, label=label,
+        better=better,  # type: ignore[arg-type]  # checked by the library, whose error says more
+        format=number, model=model, reduction=reduction,
+    )  # fmt: skip
+    told = ", ".join(f"{k} {v}" for k, v in info.as_plain().items())
+    say.result(f"{name}: {told or 'nothing is said of it'}")
+
+
+COMMANDS = built(app)
