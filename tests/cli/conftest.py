@@ -83,6 +83,15 @@ class Change:
     removed: set[str]
     altered: set[str]
 
+    def from_inside(self, folder: str) -> Change:
+        """The same, with paths as they are written from within a folder."""
+
+        def moved(path: str) -> str:
+            rest = path.removeprefix(f"{folder}/")
+            return rest if rest != path else f"../{path}"
+
+        return Change(*({moved(p) for p in s} for s in (self.added, self.removed, self.altered)))
+
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.altered)
 

@@ -185,7 +185,13 @@ usr push "$PWD/outputs/usr_datasets/densegen/demo_hpc" bu-scc -y
 # FILE mode; where files lie there is said by repo_root, in its docs.
 mkdir -p "$REMOTE_BASE/repo/permuter/run42"
 cp permuter/run42/records.parquet "$REMOTE_BASE/repo/permuter/run42/"
-sed -i.bak "s|^\( *\)base_dir:.*|&\n\1repo_root: $REMOTE_BASE/repo|" "$USR_REMOTES_PATH"
+python - "$USR_REMOTES_PATH" "$REMOTE_BASE/repo" <<'PYTHON'
+import pathlib, sys, yaml
+path = pathlib.Path(sys.argv[1])
+book = yaml.safe_load(path.read_text())
+book["remotes"]["bu-scc"]["repo_root"] = sys.argv[2]
+path.write_text(yaml.safe_dump(book))
+PYTHON
 export DNADESIGN_REPO_ROOT="$PWD"
 usr diff permuter/run42/records.parquet bu-scc
 usr pull permuter/run42/records.parquet bu-scc -y
@@ -226,7 +232,7 @@ usr maintenance registry-freeze densegen/demo
 
 # Materialize, and what becomes of the overlays ----------------------------------------------------
 usr materialize densegen/demo --archive-overlays
-usr attach densegen/demo --path demo_material/demo_attachment_one.csv --allow-overwrite \
+usr attach densegen/demo --path demo_material/demo_attachment_one.csv --allow-overwrite --allow-missing \
   --namespace quickstart --key sequence --key-col sequence --columns X_value
 must_fail usr materialize densegen/demo --drop-overlays   # nobody can be asked
 usr materialize densegen/demo --drop-overlays --yes

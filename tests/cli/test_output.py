@@ -87,7 +87,10 @@ def test_CLI_2_results_alone_on_stdout(root: Path):
         assert result.out.count("\n") == 1
     result = run("head", "demo", "-n", "1", "--columns", "quickstart__X_value")
     assert result.out == "quickstart__X_value\nvec[8] [0.744, -0.4675, -0.6279, ..]\n"
-    assert result.err == "Long vectors are shortened; --format json has them whole.\n"
+    assert result.err.splitlines() == [
+        "Long vectors are shortened; --format json has them whole.",
+        "The first of 36 records (-n shows more).",
+    ]
 
 
 def test_auto_is_rich_on_a_terminal(root: Path, monkeypatch):
@@ -269,3 +272,130 @@ def test_cells():
     assert [render.cell(v) for v in values] == [
         "1", "2.5", "false", "2026-01-02T03:04:05Z", "{a: –}", "[x]", "list[4] [a, b, c, ..]",
     ]  # fmt: skip
+
+
+# Filters, order, picks ----------------------------------------------------------------------------
+
+
+def test_where_and_order_by_say_of_how_many(root: Path, demo: Dataset):
+    every = demo.head(99)
+    wanted = every[every["length"] > 59].sort_values("id")
+    argv = ["head", "demo", "-n", "2", "--where", "length > 59", "--order-by", "id"]
+    found = run(*argv, "--columns", "sequence", "--format", "json")
+    assert [r["sequence"] for r in found.data] == list(wanted["sequence"])[:2]
+    assert found.err == f"{len(wanted)} of 36 records match; the first 2 are shown (-n).\n"
+    one = run("head", "demo", "-n", "1", "--where", "length > 59")
+    assert one.err.endswith("the first is shown (-n).\n")
+    run("delete", "demo", "--id", wanted["id"].iloc[0])
+    assert run("head", "demo", "-n", "0", "--where", "length > 59").err.startswith(
+        f"{len(wanted) - 1} of 35 records match"
+    )
+    assert run("head", "demo", "-n", "99").err.endswith("All 35 records.\n")
+    assert run("head", "demo", "-n", "3").err.endswith(
+        "The first 3 of 35 records (-n shows more).\n"
+    )
+
+
+@pytest.mark.parametrize("where", ["gc > 0.4", "@rich"])
+def test_where_is_the_same_for_every_command(root: Path, demo: Dataset, where: str):
+    assert run("filters", "save", "demo", "--name", "rich", "--where", "gc > 0.4").code == 0
+    rows = demo.head(99, where="gc > 0.4")
+    ids = list(rows["id"])
+    assert 0 < len(ids) < 36
+    head = run("head", "demo", "-n", "99", "--where", where, "--format", "json").data
+    assert [r["id"] for r in head] == ids
+    grepped = run("grep", "demo", "-e", ".", "--limit", "99", "--where", where, "--format", "json")
+    assert [r["id"] for r in grepped.data] == ids
+    assert grepped.err == f"{len(ids)} of {len(ids)} records match.\n"
+    described = run("describe", "demo", "--where", where, "--format", "json").data
+    assert described[0]["rows"] == described[0]["distinct"] == len(ids)
+    picked = run("pick", "demo", "--where", where, "--format", "csv").out.splitlines()
+    assert picked == ["id", *ids]
+    exported = run("export", "demo", "--fmt", "csv", "--out", "o.csv", "--where", where)
+    assert (
+        exported.out == f"exported {len(ids)} of 36 records to o.csv ({36 - len(ids)} not picked)\n"
+    )
+    assert len(Path("o.csv").read_text().splitlines()) == len(ids) + 1
+    Path("all.csv").write_text("id\n" + "\n".join(demo.head(99)["id"]))
+    got = run("get", "demo", "--id-file", "all.csv", "--where", where, "--format", "json")
+    assert [r["id"] for r in got.data] == ids
+    assert got.err == f"{len(ids)} of 36 records match.\n"
+
+
+def test_export_sorts_and_stops(root: Path, demo: Dataset):
+    argv = ["export", "demo", "--order-by", "gc desc, id", "--top", "3", "--columns", "id"]
+    for fmt in ("csv", "jsonl", "parquet"):
+        done = run(*argv, "--fmt", fmt, "--out", f"o.{fmt}")
+        assert done.out == f"exported 3 of 36 records to o.{fmt} (33 not picked)\n"
+    best = [r["id"] for r in map(json.loads, Path("o.jsonl").read_text().splitlines())]
+    assert best == run("pick", "demo", "--order-by", "gc desc, id", "--top", "3", "--format",
+                       "json").data["ids"]  # fmt: skip
+    sequences = list(demo.get(best)["sequence"])
+    share = [sum(c in "GCgc" for c in s) / len(s) for s in sequences]
+    assert share == sorted(share, reverse=True)
+    every = [sum(c in "GCgc" for c in s) / len(s) for s in demo.head(99)["sequence"]]
+    assert share == sorted(every, reverse=True)[:3]
+    assert run(*argv, "--fmt", "fasta", "--out", "o.fa").code == 0
+    assert Path("o.fa").read_text().split() == [
+        w for i, s in zip(best, sequences, strict=True) for w in (f">{i}", s)
+    ]
+    assert "--safe-csv" in run(*argv, "--fmt", "jsonl", "--out", "x", "--safe-csv").err
+
+
+def test_pick_prints_ids_that_other_commands_read(root: Path, demo: Dataset):
+    argv = ["pick", "demo", "--where", "length > 59", "--min-distance", "10", "--metric", "edit"]
+    picked = run(*argv)
+    Path("ids.txt").write_text(picked.out)
+    n = len(picked.out.splitlines()) - 1
+    assert picked.err == f"picked {n} records.\n"
+    assert run("delete", "demo", "--id-file", "ids.txt").out == f"deleted {n} of {n} ids given\n"
+
+
+def test_a_file_is_filtered_too(root: Path, demo: Dataset):
+    path = "datasets/densegen/demo/records.parquet"
+    found = run("head", path, "--where", "length > 59", "-n", "2", "--columns", "length")
+    assert found.out.split() == ["length", "60", "60"]
+    assert found.err == "36 of 36 records match; the first 2 are shown (-n).\n"
+    for argv in (["--where", "@rich"], ["--order-by", "length"]):
+        result = run("head", path, *argv)
+        assert (result.code, "is a file" in result.err) == (2, True)
+    wrong = run("head", path, "--where", "lenght > 1")
+    assert (wrong.code, "'lenght'" in wrong.err) == (2, True)
+
+
+def test_why_tells_the_story_of_a_cell(root: Path, demo: Dataset):
+    score = "evo2__score"
+    for value in (1.5, 2.5):
+        Path("s.csv").write_text(f"id,score\n936640194ed026669f936a0cd539de79a69ef669,{value}\n")
+        run("attach", "demo", "--path", "s.csv", "--namespace", "evo2", "--allow-overwrite")
+    lines = run("why", "demo", "93664019", score).out.splitlines()
+    assert [line.split()[:2] for line in lines[1:3]] == [["decides", "2.5"], ["shadowed", "1.5"]]
+    assert lines[3].startswith("evo2__score of 93664019 is 2.5, set by usr (attach) at 20")
+    data = run("why", "demo", "93664019", score, "--format", "json").data
+    assert (data["value"], data["source"]) == (2.5, "part")
+    assert [s["value"] for s in data["said"]] == [2.5, 1.5]
+    assert data["setter"]["action"] == "attach"
+    run("materialize", "demo", "--drop-overlays", "--yes")
+    base = run("why", "demo", "93664019", score).out
+    assert base.splitlines()[1].split()[:2] == ["decides", "2.5"]
+    nothing = run("why", "demo", "cfd716d8", "quickstart__intensity_log2_offset_delta")
+    assert "is " in nothing.out.splitlines()[-1]
+    empty = run("why", "demo", "cfd716d8", score).out
+    assert empty.splitlines()[-1].startswith("evo2__score of cfd716d8 ")
+
+
+def test_why_inside_a_dataset_needs_no_name(root: Path, demo: Dataset, monkeypatch):
+    monkeypatch.chdir(demo.dir)
+    assert (
+        "length of 93664019 is 60, set by usr (import_rows)" in run("why", "93664019", "length").out
+    )
+
+
+def test_filters_are_listed_with_what_they_say(root: Path):
+    assert run("filters", "list", "demo").err.startswith("No filter is saved.")
+    run("filters", "save", "demo", "--name", "two words", "--where", 'source contains "csv"')
+    data = run("filters", "list", "demo", "--format", "json").data
+    assert [(f["name"], f["where"], f["problem"]) for f in data] == [
+        ("two words", 'source contains "csv"', None)
+    ]
+    assert run("head", "demo", "-n", "1", "--where", "@two words").code == 0

@@ -20,7 +20,7 @@ events = new_app("Follow what happened to a dataset.")
 app.add_typer(events, name="events")
 
 POLL_S: Final = 0.3
-EventFormat = Literal["auto", "plain", "json", "raw"]
+EventFormat = Literal["auto", "rich", "plain", "json", "raw"]
 
 
 @events.callback()
@@ -48,7 +48,7 @@ def tail(
     check_folder(found.dir, found.root)
     with LogReader(found.events_path) as log:
         last = log.poll_lines() if fmt == "raw" else log.poll()
-        plain = fmt == "plain" or (fmt == "auto" and sys.stdout.isatty())
+        plain = fmt in {"rich", "plain"} or (fmt == "auto" and sys.stdout.isatty())
         _print(last[max(0, len(last) - n) :], plain=plain)
         while follow:
             time.sleep(POLL_S)

@@ -53,6 +53,7 @@ def describe(
     *,
     sample: Annotated[int, typer.Option(min=1, help="Rows searched for an example.")] = 1024,
     columns: options.Columns = None,
+    where: options.Where = None,
     include_deleted: options.Deleted = False,
     root: options.Root = None,
     fmt: options.Show = "auto",
@@ -63,7 +64,8 @@ def describe(
     """
     ds = target.dataset(dataset, root)
     with say.working("reading"):
-        found = ds.describe(options.split(columns), sample, include_deleted)
+        found = ds.describe(options.split(columns), sample, include_deleted,
+                            where=options.filter_of(ds, where))  # fmt: skip
     kind = render.resolved(fmt)
     sheet = views.describe_sheet(
         found, short=kind in {"rich", "plain"}, infos=load_columns(ds.root)

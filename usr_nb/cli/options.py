@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol
 
 import typer
 
@@ -12,10 +12,21 @@ from usr_nb.errors import PathNotFound, ValidationError
 from usr_nb.storage import roots
 from usr_nb.storage.layout import user_path
 
+if TYPE_CHECKING:
+    from usr_nb.filter.tree import Filter
+
 _LARGEST_IDS: Final = 64 << 20
 
 Format = Literal["auto", "rich", "plain", "json", "csv"]
 TreeFormat = Literal["auto", "rich", "plain", "json"]
+
+
+class Saved(Protocol):
+    """Anything that keeps filters by name."""
+
+    def filter(self, name: str) -> Filter:
+        """Return the filter of a name."""
+        ...
 
 
 def _nearest_root(ctx: typer.Context, value: Path | None) -> Path | None:
@@ -71,6 +82,28 @@ Columns = Annotated[
 Deleted = Annotated[
     bool, typer.Option("--include-deleted", help="Show deleted records and the usr__* columns.")
 ]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="FILTER",
+        help="Only records that a filter keeps, as 'gc > 0.5' or @NAME for a saved one.",
+        show_default=False,
+    ),
+]
+OrderBy = Annotated[
+    str | None,
+    typer.Option(
+        "--order-by",
+        metavar="A,B",
+        help="Best first, as 'evo2__llr desc, length'.",
+        show_default=False,
+    ),
+]
+Top = Annotated[
+    int | None,
+    typer.Option("--top", min=0, help="At most so many, the first.", show_default=False),
+]
 Glob = Annotated[
     str | None,
     typer.Option(
@@ -96,6 +129,13 @@ AllowMissing = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
+def filter_of(ds: Saved, text: str | None) -> Filter | str | None:
+    """Return the filter that ``--where`` means: a line, or with ``@`` one saved with a dataset."""
+    if text is None or not text.startswith("@"):
+        return text
+    return ds.filter(text[1:])
+
+
 def split(text: str | None) -> list[str] | None:
     """Return the parts of a comma-separated option, or None if it was not given.
 
@@ -118,7 +158,9 @@ def split_all(texts: Sequence[str] | None) -> list[str] | None:
 
 
 def ids_of(ids: Sequence[str] | None, id_file: Path | None) -> list[str]:
-    """Return the ids given by ``--id`` and ``--id-file``; ``#`` starts a comment in the file.
+    """Return the ids given by ``--id`` and ``--id-file``.
+
+    In the file ``#`` starts a comment, and a first line ``id`` is a heading, as CSV has it.
 
     Raises
     ------
@@ -143,7 +185,8 @@ def ids_of(ids: Sequence[str] | None, id_file: Path | None) -> list[str]:
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
             raise PathNotFound(f"{id_file} cannot be read: {why}", hint="Check the path.") from None
-        found += [text for line in lines if (text := line.partition("#")[0].strip())]
+        named = [text for line in lines if (text := line.partition("#")[0].strip(' \t"'))]
+        found += named[1:] if named[:1] == ["id"] else named
     if not found:
         raise ValidationError("No id was given", hint="Name records with --id or --id-file.")
     return found

@@ -111,7 +111,10 @@ def show(sheet: Sheet) -> None:
         return
     names = list(sheet.columns)
     cells = [
-        [_short_id(n, render.cell(v)) for n, v in zip(names, row, strict=True)]
+        [
+            _short_id(n, render.cell(v), alone=len(names) == 1)
+            for n, v in zip(names, row, strict=True)
+        ]
         for row in sheet.rows
     ]
     natural = [
@@ -182,8 +185,8 @@ def notices(sheet: Sheet, names: Sequence[str], natural: Sequence[int], chosen: 
         say.note("Long values are cut; --format json has them whole.")
 
 
-def _short_id(name: str, text: str) -> str:
-    return text[:ID_LETTERS] if name == "id" else text
+def _short_id(name: str, text: str, *, alone: bool) -> str:
+    return text[:ID_LETTERS] if name == "id" and not alone else text
 
 
 def _numeric(rows: Sequence[Sequence[Any]], i: int) -> bool:

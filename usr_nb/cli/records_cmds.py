@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from usr_nb.cli import options, render, say, sheets, target, words
+from usr_nb.cli import looking, options, render, say, sheets, target, words
 from usr_nb.cli.apps import built, new_app
 from usr_nb.dataset import files_view
 from usr_nb.dataset.values import plain
@@ -21,18 +21,24 @@ def head(
     *,
     n: Annotated[int, typer.Option("-n", "--n", min=0, help="How many rows.")] = 10,
     columns: options.Columns = None,
+    where: options.Where = None,
+    order_by: options.OrderBy = None,
     include_deleted: options.Deleted = False,
     glob: options.Glob = None,
     root: options.Root = None,
     fmt: options.Show = "auto",
 ) -> None:
-    """Show the first rows of a dataset or file."""
+    """Show the first rows of a dataset or file.
+
+    With --order-by the first ones in that order; a file takes no @NAME and no --order-by.
+    """
     source, names = target.source(dataset, root, glob), options.split(columns)
-    if isinstance(source, Path):
-        table = files_view.preview(source, n=n, columns=names)
-    else:
-        table = source.head_table(n, names, include_deleted=include_deleted)
+    with say.working("reading"):
+        table, said = looking.first_rows(source, n, names, where=where, order_by=order_by,
+                                         include_deleted=include_deleted)  # fmt: skip
     sheets.show(sheets.of_arrow(table, asked=names is not None), fmt)
+    if said is not None:
+        say.note(said)
 
 
 @app.command()
@@ -42,18 +48,22 @@ def get(
     ids: options.Ids = None,
     id_file: options.IdFile = None,
     columns: options.Columns = None,
+    where: options.Where = None,
     include_deleted: options.Deleted = False,
     root: options.Root = None,
     fmt: options.Show = "auto",
 ) -> None:
     """Show records by id, or by a unique prefix.
 
-    A prefix has 7 letters or more.
+    A prefix has 7 letters or more. With --where only those of them that the filter keeps.
     """
     wanted = options.ids_of(ids, id_file)
     ds = target.dataset(dataset, root)
-    table = ds.get_table(wanted, options.split(columns), include_deleted=include_deleted)
+    table = ds.get_table(wanted, options.split(columns), include_deleted=include_deleted,
+                         where=options.filter_of(ds, where))  # fmt: skip
     sheets.show(sheets.of_arrow(table, tall=True), fmt)
+    if where is not None:
+        say.note(words.passed(table.num_rows, len(wanted)))
 
 
 @app.command()
@@ -71,6 +81,7 @@ def grep(
         bool, typer.Option("--both-strands", help="Look at the reverse complement too.")
     ] = False,
     columns: options.Columns = None,
+    where: options.Where = None,
     include_deleted: options.Deleted = False,
     root: options.Root = None,
     fmt: options.Show = "auto",
@@ -79,7 +90,8 @@ def grep(
     ds, names = target.dataset(dataset, root), options.split(columns)
     with say.working("searching"):
         hits = ds.grep_table(pattern, limit, include_deleted=include_deleted, iupac=iupac,
-                             both_strands=both_strands, columns=names)  # fmt: skip
+                             both_strands=both_strands, columns=names,
+                             where=options.filter_of(ds, where))  # fmt: skip
     sheets.show(sheets.of_arrow(hits.table, asked=names is not None), fmt)
     say.note(words.found(hits, None if iupac or both_strands else pattern))
 

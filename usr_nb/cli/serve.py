@@ -203,6 +203,7 @@ class _Child:
     command: list[str]
     token: str
     process: subprocess.Popen[str] = field(init=False)
+    reader: threading.Thread = field(init=False)
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=20))
 
     def __post_init__(self) -> None:
@@ -221,12 +222,15 @@ class _Child:
             if self.process.stdin is not None:
                 self.process.stdin.write(self.token)
                 self.process.stdin.close()
-        threading.Thread(target=self._drain, daemon=True).start()
+        self.reader = threading.Thread(target=self._drain, daemon=True)
+        self.reader.start()
 
     def _drain(self) -> None:
         for line in self.process.stderr or ():
             if line.strip():
                 self.tail.append(line.rstrip())
+        if self.process.stderr is not None:
+            self.process.stderr.close()
 
     def last_words(self) -> str:
         return f": {self.tail[-1]}" if self.tail else ""
@@ -240,6 +244,8 @@ class _Child:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        # A grandchild may hold the pipe for longer than anybody wants to wait.
+        self.reader.join(1)
 
 
 def _wait_until_ready(child: _Child, host: str, port: int, base: str) -> None:

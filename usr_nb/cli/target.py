@@ -133,7 +133,7 @@ def source(target: str | None, root: Path | None, pattern: str | None) -> Datase
 def _at(path: Path, base: Path, pattern: str | None) -> Dataset | Path:
     roots.refuse_archived(path, base)
     if path.is_dir():
-        if pattern is None and dataset_exists(Layout(path)):
+        if pattern is None and dataset_exists(Layout(path)) and roots.says_its_id(path, base):
             return Dataset(roots.place_of_folder(path, base))
         return _file_in(path, base, pattern)
     # A missing file is named by the reader, with what else is there.

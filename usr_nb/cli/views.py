@@ -12,8 +12,10 @@ from usr_nb.cli import render, say
 from usr_nb.cli.render import Sheet
 from usr_nb.contract.columns import ColumnInfo, Columns
 from usr_nb.contract.names import namespace_of
+from usr_nb.contract.times import to_text
 from usr_nb.contract.types import type_text
 from usr_nb.dataset.doctor.report import Checkup, Finding
+from usr_nb.dataset.filters import NamedFilter
 
 _STATS: Final = (
     "column", "namespace", "type", "rows", "non_null", "null_pct", "example", "min", "mean", "max",
@@ -212,6 +214,31 @@ def namespace_item(name: str, entry: Any) -> dict[str, Any]:
     columns = [{"name": c.name, "type": c.type} for c in entry.columns]
     return {"namespace": name, "owner": entry.owner, "description": entry.description,
             "columns": columns}  # fmt: skip
+
+
+def filter_items(found: Mapping[str, NamedFilter]) -> list[dict[str, Any]]:
+    """Return saved filters as plain values; `problem` says why one cannot be read."""
+    return [
+        {
+            "name": f.name,
+            "where": f.line,
+            "filter": None if f.where is None else f.where.to_json(),
+            "saved_at": to_text(f.saved_at),
+            "tool": f.tool,
+            "run_id": f.run_id,
+            "problem": f.problem,
+        }
+        for f in found.values()
+    ]
+
+
+def filters_sheet(found: Mapping[str, NamedFilter]) -> Sheet:
+    """Return saved filters as a table."""
+    rows = [[f.name, f.line, f.saved_at, f.tool, f.problem] for f in found.values()]
+    names = ["name", "where", "saved_at", "tool", "problem"]
+    if not any(f.problem for f in found.values()):
+        names, rows = names[:-1], [r[:-1] for r in rows]
+    return Sheet(names, rows, drop_first=("tool", "saved_at"), whole=("where",))
 
 
 def event_line(event: Mapping[str, Any]) -> str:

@@ -13,7 +13,18 @@ from usr_nb.dataset.overlays import Written
 from usr_nb.dataset.reading import Hits, iupac_hint
 
 
-def found(hits: Hits, pattern: str | None) -> str:
+def first(hits: Hits, *, asked: bool) -> str:
+    """Return how many of the records a table shows; `asked` if a filter chose among them."""
+    if asked:
+        return found(hits, None, option="-n")
+    shown = hits.table.num_rows
+    if shown == hits.searched:
+        return f"All {count(shown, 'record')}." if shown > 1 else f"{count(shown, 'record')}."
+    few = "The first" if shown == 1 else f"The first {shown:,}"
+    return f"{few} of {count(hits.searched, 'record')} (-n shows more)."
+
+
+def found(hits: Hits, pattern: str | None, *, option: str = "--limit") -> str:
     """Return how many records match; `pattern` is one that may be meant as a motif."""
     counted = f"{hits.matches:,} of {count(hits.searched, 'record')}"
     if hits.matches == 0:
@@ -21,8 +32,14 @@ def found(hits: Hits, pattern: str | None) -> str:
         return f"{counted} match." + (f"\nHint: {hint}" if hint else "")
     verb = "matches" if hits.matches == 1 else "match"
     shown = hits.table.num_rows
-    cut = f"; the first {shown:,} are shown (--limit)" if shown < hits.matches else ""
+    few = "the first is" if shown == 1 else f"the first {shown:,} are"
+    cut = f"; {few} shown ({option})" if shown < hits.matches else ""
     return f"{counted} {verb}{cut}."
+
+
+def passed(kept: int, asked: int) -> str:
+    """Return how many of the records asked for a filter keeps."""
+    return f"{kept:,} of {count(asked, 'record')} {'matches' if kept == 1 else 'match'}."
 
 
 def imported(done: AddSequencesResult) -> str:
@@ -45,9 +62,11 @@ def attached(done: Written, namespace: str) -> str:
 
 def exported(done: ExportResult) -> str:
     """Return what an export wrote, and what it left out."""
-    total = count(done.rows + done.hidden, "record")
-    hidden = f" ({done.hidden:,} deleted left out)" if done.hidden else ""
-    return f"exported {done.rows:,} of {total} to {done.path}{hidden}"
+    total = count(done.rows + done.hidden + done.unpicked, "record")
+    gone = [f"{done.hidden:,} deleted left out"] if done.hidden else []
+    gone += [f"{done.unpicked:,} not picked"] if done.unpicked else []
+    left = f" ({', '.join(gone)})" if gone else ""
+    return f"exported {done.rows:,} of {total} to {done.path}{left}"
 
 
 def materialized(done: MaterializeResult, name: str) -> str:

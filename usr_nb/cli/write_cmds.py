@@ -209,6 +209,9 @@ def export(
     fmt: Annotated[ExportFormat, typer.Option("--fmt", help="The format.")],
     out: Annotated[Path, typer.Option("--out", help="The file; it is replaced if it exists.")],
     columns: options.Columns = None,
+    where: options.Where = None,
+    order_by: options.OrderBy = None,
+    top: options.Top = None,
     include_deleted: options.Deleted = False,
     safe_csv: Annotated[
         bool,
@@ -218,6 +221,14 @@ def export(
         bool,
         typer.Option("--column-info", help="Also write OUT.columns.yaml: units, labels."),
     ] = False,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NS|COLUMN",
+            help="FASTA headers: who kept them, or a text column.",
+            show_default=False,
+        ),
+    ] = None,
     root: options.Root = None,
 ) -> None:
     """Write records to a file of another format.
@@ -226,8 +237,11 @@ def export(
     """
     ds = target.dataset(dataset, root)
     with say.working("exporting"):
-        done = ds.export(fmt, out, options.split(columns), include_deleted, safe_csv=safe_csv,
-                         column_info=column_info)  # fmt: skip
+        done = ds.export(
+            fmt, out, options.split(columns), include_deleted, safe_csv=safe_csv, names=names,
+            where=options.filter_of(ds, where), order_by=order_by or (), top=top,
+            column_info=column_info,
+        )  # fmt: skip
     say.note(f"of these, {done.masked:,} masked and {done.failed:,} with qc_status fail")
     say.result(words.exported(done))
 

@@ -12,6 +12,7 @@ from usr_nb.dataset.profile.column import Tally
 from usr_nb.dataset.profile.model import Stats
 from usr_nb.dataset.profile.run import tallies
 from usr_nb.errors import ValidationError
+from usr_nb.filter.kept import Where, kept
 
 
 def describe(
@@ -20,13 +21,14 @@ def describe(
     columns: Sequence[str] | None,
     sample: int,
     include_deleted: bool,
+    where: Where | None = None,
 ) -> list[dict[str, Any]]:
     """Return one dict per column; see :meth:`Dataset.describe`."""
     if sample < 1:
         raise ValidationError("sample must be at least 1")
     with ctx.merged(include_deleted=include_deleted) as merged:
         names = merged.check_columns(columns)
-        found = tallies(merged, names, sample=min(sample, merged.base_rows))
+        found = tallies(kept(merged, where), names, sample=min(sample, merged.base_rows))
     return [_row(name, tally) for name, tally in found.items()]
 
 

@@ -21,7 +21,9 @@ from usr_nb.dataset.fasta import fasta_bytes, naming
 from usr_nb.dataset.safecsv import harmless
 from usr_nb.dataset.values import json_text
 from usr_nb.errors import ValidationError, did_you_mean
-from usr_nb.filter.kept import Where, kept
+from usr_nb.filter.kept import Where
+from usr_nb.filter.order import By
+from usr_nb.filter.sorted import chosen_rows
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage import columnsfile, door
 from usr_nb.storage.door import Sink
@@ -37,7 +39,8 @@ EXPORT_FORMATS: Final[tuple[str, ...]] = get_args(ExportFormat)
 class ExportResult:
     """What was exported: rows in all, and how many of them are masked or failed QC (STA-3).
 
-    ``hidden`` is how many tombstoned rows were left out.
+    ``hidden`` is how many tombstoned rows were left out, ``unpicked`` how many live ones were
+    because of a filter or ``top``.
     """
 
     path: str
@@ -45,6 +48,7 @@ class ExportResult:
     masked: int
     failed: int
     hidden: int = 0
+    unpicked: int = 0
 
 
 def export(
@@ -58,6 +62,8 @@ def export(
     safe_csv: bool = False,
     where: Where | None = None,
     column_info: bool = False,
+    order_by: By | Sequence[By] = (),
+    top: int | None = None,
 ) -> ExportResult:
     """Write the merged records to a file, which appears whole or not at all."""
     writers: dict[str, Callable[[Any, pa.Schema, Iterable[pa.RecordBatch]], int]] = {
@@ -77,7 +83,7 @@ def export(
         )
     path = check_output(user_path(out))
     with ctx.merged(include_deleted=include_deleted) as found:
-        merged = kept(found, where)
+        merged = chosen_rows(found, where, order_by=order_by, top=top)
         chosen = merged.check_columns(["id"] if fmt == "fasta" else columns)
         infos = columnsfile.load(ctx.root)
         schema = pa.schema([_told(merged.field(n), infos) for n in chosen])
@@ -85,6 +91,7 @@ def export(
         # Before the file is there: after that nothing may stop it.
         live = None if include_deleted else found.live_mask()
         hidden = 0 if live is None else int((~live).sum())
+        shown = found.base_rows - hidden
         if fmt == "fasta":
             named = naming(merged, names)
             for _ in counted.batches(chosen):
@@ -97,7 +104,9 @@ def export(
                     sink.write(piece)
             else:
                 writers[fmt](sink, schema, counted.batches(chosen))
-    return ExportResult(str(path), counted.rows, counted.masked, counted.failed, hidden)
+    return ExportResult(
+        str(path), counted.rows, counted.masked, counted.failed, hidden, shown - counted.rows
+    )
 
 
 def _told(field: pa.Field, infos: Columns) -> pa.Field:

@@ -149,9 +149,60 @@ class ReadingFace(Face):
         columns: Sequence[str] | None = None,
         *,
         include_deleted: bool = False,
+        where: Where | None = None,
     ) -> pa.Table:
-        """Return records by id as an Arrow table: :meth:`get` that loads no pandas."""
-        return reading.get(self._ctx, id, columns=columns, include_deleted=include_deleted)
+        """Return records by id as an Arrow table: :meth:`get` that loads no pandas.
+
+        With `where` only those of them that a filter keeps.
+        """
+        return reading.get(
+            self._ctx, id, columns=columns, include_deleted=include_deleted, where=where
+        )
+
+    def find_table(
+        self,
+        n: int = 10,
+        columns: Sequence[str] | None = None,
+        *,
+        where: Where | None = None,
+        order_by: By | Sequence[By] = (),
+        include_deleted: bool = False,
+    ) -> reading.Hits:
+        """Return the first records that a filter keeps, sorted, and how many there are.
+
+        Parameters
+        ----------
+        n : int
+            At most this many records.
+        columns : sequence of str, optional
+            Columns to show; all by default. Filter and order may name others.
+        where : Filter or str, optional
+            Only the records that a filter keeps.
+        order_by : feature, key, text, or a sequence of them
+            Best first, as ``"evo2__llr desc, length"``; base order by default and among equals.
+
+        Returns
+        -------
+        Hits
+            ``table`` with the records; ``matches`` of ``searched`` records are kept.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from usr_nb import Dataset, init_root
+        >>> root = tempfile.mkdtemp()
+        >>> _ = init_root(root)
+        >>> ds = Dataset.open(root, "lab/demo")
+        >>> ds.init()
+        >>> _ = ds.add_sequences(["ACGT", "AATT", "GGCC"], bio_type="dna", alphabet="dna_4")
+        >>> hits = ds.find_table(1, ["sequence"], where="gc > 0.2", order_by="gc desc")
+        >>> hits.table.to_pylist(), hits.matches, hits.searched
+        ([{'sequence': 'GGCC'}], 2, 3)
+        """
+        return reading.find_table(
+            self._ctx, n, columns=columns, include_deleted=include_deleted, where=where,
+            order_by=order_by,
+        )  # fmt: skip
 
     def grep(
         self,
@@ -163,6 +214,7 @@ class ReadingFace(Face):
         iupac: bool = False,
         both_strands: bool = False,
         columns: Sequence[str] | None = None,
+        where: Where | None = None,
     ) -> pd.DataFrame:
         """Return the first records whose sequence matches a pattern, case ignored.
 
@@ -176,6 +228,8 @@ class ReadingFace(Face):
             Also look for the motif's reverse complement (implies `iupac`).
         columns : sequence of str, optional
             Columns to show; by default id, bio_type, length and sequence.
+        where : Filter or str, optional
+            Search only the records that a filter keeps.
 
         Raises
         ------
@@ -185,7 +239,7 @@ class ReadingFace(Face):
         table = reading.grep(
             self._ctx, pattern, limit=limit, batch_size=batch_size,
             include_deleted=include_deleted, iupac=iupac, both_strands=both_strands,
-            columns=columns,
+            columns=columns, where=where,
         )  # fmt: skip
         return reading.to_pandas(table)
 
@@ -198,6 +252,7 @@ class ReadingFace(Face):
         iupac: bool = False,
         both_strands: bool = False,
         columns: Sequence[str] | None = None,
+        where: Where | None = None,
     ) -> reading.Hits:
         """Return the first matches as an Arrow table, and how many records match in all.
 
@@ -206,7 +261,7 @@ class ReadingFace(Face):
         """
         return reading.grep_table(
             self._ctx, pattern, limit=limit, include_deleted=include_deleted, iupac=iupac,
-            both_strands=both_strands, columns=columns,
+            both_strands=both_strands, columns=columns, where=where,
         )  # fmt: skip
 
     def describe(
@@ -214,17 +269,21 @@ class ReadingFace(Face):
         columns: Sequence[str] | None = None,
         sample: int = 1024,
         include_deleted: bool = False,
+        *,
+        where: Where | None = None,
     ) -> list[dict[str, Any]]:
         """Return statistics of every column, exact over all rows.
 
         Each dict holds ``column, namespace, type, rows, non_null, null_pct, example``, for
         numbers ``min, mean, max`` (NaN left out), for lists ``len_min, len_mean, len_max``, for
         strings ``distinct`` and ``distinct_exact`` (False: estimated beyond a million).
-        `sample` bounds how many rows are searched for an example.
+        `sample` bounds how many rows are searched for an example; with `where` only the records
+        that a filter keeps count.
         """
         return describe.describe(
-            self._ctx, columns=columns, sample=sample, include_deleted=include_deleted
-        )
+            self._ctx, columns=columns, sample=sample, include_deleted=include_deleted,
+            where=where,
+        )  # fmt: skip
 
     def profile(
         self,
@@ -292,6 +351,8 @@ class ReadingFace(Face):
         safe_csv: bool = False,
         where: Where | None = None,
         column_info: bool = False,
+        order_by: By | Sequence[By] = (),
+        top: int | None = None,
     ) -> ExportResult:
         """Write the merged records to a csv, jsonl, parquet or fasta file.
 
@@ -320,6 +381,10 @@ class ReadingFace(Face):
             Also write ``<out>.columns.yaml``: units, labels and the rest of what ``columns.yaml``
             says of the exported columns. A Parquet file holds that in any case, as the metadata
             of its fields.
+        order_by : feature, key, text, or a sequence of them
+            Best first, as ``"evo2__llr desc, length"``; base order by default and among equals.
+        top : int, optional
+            At most so many records, the first in that order.
 
         Raises
         ------
@@ -328,7 +393,8 @@ class ReadingFace(Face):
         """
         return export.export(
             self._ctx, fmt, out, columns=columns, include_deleted=include_deleted, names=names,
-            safe_csv=safe_csv, where=where, column_info=column_info,
+            safe_csv=safe_csv, where=where, order_by=order_by, top=top,
+            column_info=column_info,
         )  # fmt: skip
 
     def get_state(

@@ -235,7 +235,9 @@ class WritingFace(Face):
         eventlog.append_event(self.events_path, event)
 
     def save_filter(self, name: str, where: Filter, *, actor: Actor | None = None) -> None:
-        """Save a filter with the dataset, under a name that may be taken; writes one event.
+        """Save a filter with the dataset, under a name that may be taken.
+
+        Writes one event, and the equivalent command to ``meta.md``.
 
         Raises
         ------

@@ -10,7 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 from usr_nb.contract.types import type_text
+from usr_nb.dataset.reading import Hits
 from usr_nb.errors import PathNotFound, RecordNotFound, ValidationError
+from usr_nb.filter.engine import mask_of
+from usr_nb.filter.kept import Where
+from usr_nb.filter.line import parse_filter
+from usr_nb.filter.tree import Filter
 from usr_nb.readers import open_rows
 from usr_nb.storage.intents import dataset_exists
 from usr_nb.storage.layout import RECORDS, TXN, Layout, real_path, user_path
@@ -52,6 +57,54 @@ def preview(path: PathLike, *, n: int = 10, columns: Sequence[str] | None = None
     with reading(os.fspath(path)):
         rows = open_rows(path, columns=columns, batch_rows=max(1, min(n, 65_536)))
         return first_rows(rows, n, schema=rows.schema)
+
+
+def find_rows(
+    path: PathLike, where: Where, *, n: int = 10, columns: Sequence[str] | None = None
+) -> Hits:
+    r"""Return the first `n` rows of a file that a filter keeps, and how many it keeps.
+
+    Parameters
+    ----------
+    path : path
+        Parquet, or any format that can be imported; in text files every column is text.
+    where : Filter or str
+        The filter; it may name columns that are not shown.
+    n, columns
+        As in :func:`preview`.
+
+    Raises
+    ------
+    PathNotFound
+        There is no such file.
+    SchemaError, StorageError
+        It cannot be decoded, or filter or `columns` name what it does not have.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "a.csv"
+    ...     _ = path.write_text("name,score\nx,1\ny,2\n")
+    ...     hits = find_rows(path, "score == '2'", columns=["name"])
+    >>> hits.table.to_pylist(), hits.matches, hits.searched
+    ([{'name': 'y'}], 1, 2)
+    """
+    if n < 0:
+        raise ValidationError("n must not be negative")
+    wanted = where if isinstance(where, Filter) else parse_filter(where)
+    with reading(os.fspath(path)):
+        rows = open_rows(path)
+        names = open_rows(path, columns=columns).schema.names if columns else rows.schema.names
+        schema = pa.schema([rows.schema.field(name) for name in names])
+        held: list[pa.RecordBatch] = []
+        matches = searched = 0
+        for batch in rows:
+            searched += batch.num_rows
+            found = batch.filter(pa.array(mask_of(wanted, batch)))
+            held.append(found.select(names).slice(0, max(0, n - matches)))
+            matches += found.num_rows
+        return Hits(pa.Table.from_batches(held, schema=schema), matches, searched)
 
 
 def columns_of(path: PathLike) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from usr_nb.filter.bind import bind
 from usr_nb.filter.codec import filter_from_json
 from usr_nb.filter.engine import dataset_schema, whole
 from usr_nb.filter.tree import Filter
-from usr_nb.storage import eventlog, slots
+from usr_nb.storage import eventlog, notes, slots
 
 MAX_NAME: Final = 80
 #: A line of the log has 1 MiB for all that is in it.
@@ -76,6 +77,15 @@ def _write(ctx: Context, name: str, where: Filter | None, actor: Actor | None) -
         )  # fmt: skip
     event["artifacts"] = {"operation_id": slots.new_operation_id()}
     eventlog.append_event(ctx.layout.events, event)
+    notes.append_note(ctx.layout.meta, _note(ctx, name, args["line"], event["timestamp_utc"]))
+
+
+def _note(ctx: Context, name: str, line: str | None, at: str) -> dict[str, str]:
+    """Return the note with the command that does the same."""
+    verb = "delete" if line is None else "save"
+    command = ["usr", "filters", verb, ctx.name, "--name", name]
+    command += ["--where", line] if line is not None else []
+    return {"at": at, "title": f"{verb}d filter {name}", "command": shlex.join(command)}
 
 
 def _checked(ctx: Context, where: Filter) -> Mapping[str, Any]:
@@ -159,5 +169,5 @@ def named_filter(ctx: Context, name: str) -> Filter:
 def _unknown(ctx: Context, name: str) -> RecordNotFound:
     return RecordNotFound(
         f"No filter is named {str(name)[:MAX_NAME]!r}",
-        hint=did_you_mean(str(name), filters(ctx)) or "See ds.filters().",
+        hint=did_you_mean(str(name), filters(ctx)) or "See `usr filters list`, or ds.filters().",
     )

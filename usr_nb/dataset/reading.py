@@ -17,7 +17,9 @@ from usr_nb.contract.progress import tracked
 from usr_nb.dataset.context import Context
 from usr_nb.dataset.ids import find
 from usr_nb.errors import RecordNotFound, ValidationError
+from usr_nb.filter.engine import visible
 from usr_nb.filter.kept import Kept, Where, as_filter, kept
+from usr_nb.filter.order import By, sort_keys, sorted_rows
 from usr_nb.overlay.merge import BATCH_ROWS, Merged
 
 if TYPE_CHECKING:
@@ -104,8 +106,9 @@ def get(
     *,
     columns: Sequence[str] | None,
     include_deleted: bool,
+    where: Where | None = None,
 ) -> pa.Table:
-    """Return the records of some ids, in the order asked for.
+    """Return the records of some ids, in the order asked for; see :meth:`Dataset.get_table`.
 
     Raises
     ------
@@ -121,7 +124,44 @@ def get(
                 f"Record {hidden} is deleted (tombstoned)",
                 hint="Show it with --include-deleted, or bring it back with `usr restore`.",
             )
-        return merged.take(found.rows, columns)
+        wanted = as_filter(where)
+        rows = found.rows if wanted is None else found.rows[visible(merged, wanted)[found.rows]]
+        return merged.take(rows, columns)
+
+
+def find_table(
+    ctx: Context,
+    n: int,
+    *,
+    columns: Sequence[str] | None,
+    include_deleted: bool,
+    where: Where | None,
+    order_by: By | Sequence[By],
+) -> Hits:
+    """Return the first records that a filter keeps, sorted; see :meth:`Dataset.find_table`."""
+    if n < 0:
+        raise ValidationError("n must not be negative")
+    keys = sort_keys(order_by)
+    with ctx.merged(include_deleted=include_deleted) as merged:
+        live = None if include_deleted else merged.live_mask()
+        searched = merged.base_rows if live is None else int(live.sum())
+        wanted = as_filter(where)
+        if wanted is None and not keys:
+            hidden = merged.base_rows - searched
+            table = merged.table(columns, limit_base=min(n, searched) + hidden).slice(0, n)
+            return Hits(table, searched, searched)
+        rows = np.flatnonzero(visible(merged, wanted)).astype(np.int64)
+        matches = len(rows)
+        rows = sorted_rows(merged, rows, keys) if keys else rows
+        return Hits(merged.take(rows[:n], columns), matches, searched)
+
+
+def shown_rows(merged: Merged, where: Where | None) -> npt.NDArray[np.bool_] | None:
+    """Return which rows of the base a read shows; None if all."""
+    wanted = as_filter(where)
+    if wanted is not None:
+        return visible(merged, wanted)
+    return None if merged.include_deleted else merged.live_mask()
 
 
 def grep(
@@ -134,13 +174,13 @@ def grep(
     iupac: bool = False,
     both_strands: bool = False,
     columns: Sequence[str] | None = None,
+    where: Where | None = None,
 ) -> pa.Table:
     """Return the first records whose sequence matches; see :meth:`Dataset.grep`."""
     regex = search_pattern(pattern, iupac=iupac, both_strands=both_strands)
     with ctx.merged(include_deleted=include_deleted) as merged:
         rows = itertools.islice(
-            matching_rows(merged, regex, batch_size=batch_size, include_deleted=include_deleted),
-            limit,
+            matching_rows(merged, regex, batch_size=batch_size, where=where), limit
         )
         return merged.take(list(rows), list(columns or GREP_COLUMNS))
 
@@ -154,13 +194,14 @@ def grep_table(
     iupac: bool,
     both_strands: bool,
     columns: Sequence[str] | None,
+    where: Where | None = None,
 ) -> Hits:
     """Return the first matching records, and how many there are; see :meth:`Dataset.grep_table`."""
     regex = search_pattern(pattern, iupac=iupac, both_strands=both_strands)
     if limit < 0:
         raise ValidationError("limit must not be negative")
     with ctx.merged(include_deleted=include_deleted) as merged:
-        live = None if include_deleted else merged.live_mask()
+        live = shown_rows(merged, where)
         first: list[int] = []
         matches = 0
         for found in _matches(merged, regex, live, batch_size=BATCH_ROWS):
@@ -171,11 +212,10 @@ def grep_table(
 
 
 def matching_rows(
-    merged: Merged, regex: str, *, batch_size: int, include_deleted: bool
+    merged: Merged, regex: str, *, batch_size: int, where: Where | None = None
 ) -> Iterator[int]:
     """Yield the base rows (0-based) whose sequence matches an RE2 pattern, case ignored."""
-    live = None if include_deleted else merged.live_mask()
-    for found in _matches(merged, regex, live, batch_size=batch_size):
+    for found in _matches(merged, regex, shown_rows(merged, where), batch_size=batch_size):
         yield from found
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +102,11 @@ class Selection:
 
     def to_json(self) -> str:
         """Return the selection as JSON text."""
-        return canonical_text({"usr_selection": SELECTION_VERSION, **asdict(self)})
+        return canonical_text(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the selection as plain values."""
+        return {"usr_selection": SELECTION_VERSION, **asdict(self)}
 
     @classmethod
     def from_json(cls, text: str) -> Selection:

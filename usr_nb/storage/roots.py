@@ -213,6 +213,14 @@ def containing_dataset(cwd: Path, root: Path) -> Place | None:
     for folder in (here, *here.parents):
         if folder.resolve() == root.resolve():
             return None
-        if Layout(folder).records.is_file():
+        if Layout(folder).records.is_file() and says_its_id(folder, root):
             return place_of_folder(folder, root)
     return None
+
+
+def says_its_id(folder: Path, root: Path) -> bool:
+    """Say whether a folder's id is known: from its path in the root, else from its notes (LAY-6).
+
+    Elsewhere a ``records.parquet`` alone is a file like any other.
+    """
+    return (folder / META).exists() or real_path(folder).is_relative_to(root.resolve())
