@@ -144,7 +144,7 @@ def find_table(
     keys = sort_keys(order_by)
     with ctx.merged(include_deleted=include_deleted) as merged:
         live = None if include_deleted else merged.live_mask()
-        searched = merged.base_rows if live is None else int(live.sum())
+        searched = _count(merged, live)
         wanted = as_filter(where)
         if wanted is None and not keys:
             hidden = merged.base_rows - searched
@@ -154,6 +154,10 @@ def find_table(
         matches = len(rows)
         rows = sorted_rows(merged, rows, keys) if keys else rows
         return Hits(merged.take(rows[:n], columns), matches, searched)
+
+
+def _count(merged: Merged, shown: npt.NDArray[np.bool_] | None) -> int:
+    return merged.base_rows if shown is None else int(shown.sum())
 
 
 def shown_rows(merged: Merged, where: Where | None) -> npt.NDArray[np.bool_] | None:
@@ -207,7 +211,7 @@ def grep_table(
         for found in _matches(merged, regex, live, batch_size=BATCH_ROWS):
             matches += len(found)
             first += found[: limit - len(first)]
-        searched = merged.base_rows if live is None else int(live.sum())
+        searched = _count(merged, live)
         return Hits(merged.take(first, list(columns or GREP_COLUMNS)), matches, searched)
 
 
