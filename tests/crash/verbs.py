@@ -133,6 +133,7 @@ READS: dict[str, Act] = {
     "events": lambda s: s.ds().events(), "history": lambda s: s.ds().history(),
     "why": lambda s: s.ds().why(IDS[0], "m__n"), "filters": lambda s: s.ds().filters(),
     "pick": lambda s: s.ds().pick(where=F["m__n"] > 1),
+    "find_table": lambda s: s.ds().find_table(2, where=F["m__n"] > 1, order_by="length desc"),
     "filter": lambda s: s.ds().filter("old"),
     "validate": lambda s: s.ds().validate(), "doctor": lambda s: s.ds().doctor(),
     "import_report": lambda s: s.ds().import_report(_csv(s)),
@@ -173,6 +174,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "maintenance dedupe": ("dedupe",), "maintenance merge": ("merge-datasets",),
     "densegen repair": ("densegen-repair",), "legacy convert": ("legacy-convert",),
     "dev make-mock": ("make-mock",), "dev add-demo-cols": ("add-demo-cols",),
+    "filters save": ("save-filter",), "filters delete": ("delete-filter",),
     "pull": ("pull", "pull-new"), "remotes add": ("remotes-add",),
     "remotes wizard": ("remotes-add",),
     # An event that a read leaves where a file was picked implicitly, as log_event writes one.
@@ -183,7 +185,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "doctor": (),
     **dict.fromkeys(("ls", "info", "schema", "describe", "get", "grep", "validate", "diff",
                      "status", "events tail", "namespace list", "namespace show", "columns list",
-                     "state get",
+                     "state get", "pick", "why", "filters list",
                      "remotes list", "remotes show", "remotes doctor"), ()),
     # A notebook or the explorer is served; the demo is imported and attached as any other data.
     "open": (), "demo": ("init", "import-append", "attach"),

@@ -72,7 +72,7 @@ def read_state(store: Store, operation: Operation) -> State:
     registryfile._parse.cache_clear()
     told = operation.does == "log"
     return {
-        "log": _log(store) if told else None,
+        "log": _log(store, notes=operation.name == "note") if told else None,
         "registry": _registry(store.root),
         "columns": columnsfile.load(store.root),
         "fresh": _registry(store.fresh),
@@ -82,13 +82,16 @@ def read_state(store: Store, operation: Operation) -> State:
     }
 
 
-def _log(store: Store) -> Any:
-    """Return what whole lines and whole notes say that is no bookkeeping."""
+def _log(store: Store, *, notes: bool) -> Any:
+    """Return what whole lines say that is no bookkeeping, and how many whole notes there are.
+
+    `notes` only where they are all that is written: behind a line they are a convenience.
+    """
     ds = store.ds()
     events = ds.events() if ds.events_path.exists() else []
     said = [[e["action"], e["args"]] for e in events if e["action"] not in (*ASIDE, "recovered")]
-    notes = ds.meta_path.read_bytes() if ds.meta_path.exists() else b""
-    return said, len(_NOTE.findall(notes))
+    text = ds.meta_path.read_bytes() if notes and ds.meta_path.exists() else b""
+    return said, len(_NOTE.findall(text))
 
 
 def without_clock(state: State) -> State:
