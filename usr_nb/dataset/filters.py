@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -77,7 +78,14 @@ def _write(ctx: Context, name: str, where: Filter | None, actor: Actor | None) -
         )  # fmt: skip
     event["artifacts"] = {"operation_id": slots.new_operation_id()}
     eventlog.append_event(ctx.layout.events, event)
-    notes.append_note(ctx.layout.meta, _note(ctx, name, args["line"], event["timestamp_utc"]))
+    try:
+        notes.append_note(ctx.layout.meta, _note(ctx, name, args["line"], event["timestamp_utc"]))
+    except (SequencesError, OSError) as error:
+        warnings.warn(
+            f"Filter {name!r} is changed, but the note of it could not be written: {error}",
+            slots.CommittedWarning,
+            stacklevel=4,
+        )
 
 
 def _note(ctx: Context, name: str, line: str | None, at: str) -> dict[str, str]:
