@@ -26,5 +26,7 @@ def test_RCV_every_command_has_its_place(monkeypatch: pytest.MonkeyPatch) -> Non
     assert live - set(COMMANDS) == set(), f"put each into COMMANDS of {PLACE}"
     assert set(COMMANDS) - live == set(), "these are gone"
     assert {n for names in COMMANDS.values() for n in names} <= set(BY_NAME)
+    # What a push writes lies at the remote, where tests/sync kills its scripts.
     writing = {n for n, good in GOOD.items() if good.added or good.altered or good.removed}
+    writing -= {"push"}
     assert {n for n in writing if not COMMANDS[n]} == set()
