@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -18,19 +19,37 @@ OnConflict = Literal["error", "ignore"]
 _GROUPS: Final = 5
 
 
+class _Seen:
+    """Says quickly of most numbers that they are not among some others."""
+
+    def __init__(self, numbers: U64) -> None:
+        bits = min(24, max(10, len(numbers).bit_length() + 6))
+        self._shift = np.uint64(64 - bits)
+        self._marks = np.zeros(1 << bits, np.bool_)
+        self._marks[numbers >> self._shift] = True
+
+    def maybe(self, numbers: U64) -> npt.NDArray[np.int64]:
+        """Return which of `numbers` may be among them."""
+        return np.flatnonzero(self._marks[numbers >> self._shift])
+
+
 class Incoming:
     """The ids of the rows to import, as 8-byte prefixes: 16 bytes of memory per row (IMP-5)."""
 
     def __init__(self, spill: Spill) -> None:
         self.spill = spill
-        self.prefix: U64 = np.concatenate([id_prefixes(b.column("id")) for b in spill])
-        self.order = np.argsort(self.prefix, kind="stable").astype(np.uint32)
+        self.prefix: U64 = spill.prefixes
+        self.ordered: U64 = np.sort(self.prefix)
         self.repeats = self._find_repeats()
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.uint32]:
+        """The rows in the order of their prefixes; needed only if some are there twice."""
+        return np.argsort(self.prefix, kind="stable").astype(np.uint32)
 
     def _find_repeats(self) -> dict[str, list[int]]:
         """Return id -> 0-based rows, for ids that stand in more than one row."""
-        ordered = self.prefix[self.order]
-        same = np.flatnonzero(ordered[1:] == ordered[:-1])
+        same = np.flatnonzero(self.ordered[1:] == self.ordered[:-1])
         if len(same) == 0:
             return {}
         rows = np.unique(np.concatenate([self.order[same], self.order[same + 1]]))
@@ -82,18 +101,22 @@ class Incoming:
 
     def existing(self, merged: Merged) -> dict[int, int]:
         """Return input row -> base row for ids that the base has."""
-        ordered = self.prefix[self.order]
+        ordered = self.ordered
+        seen = _Seen(ordered)
         found: dict[int, int] = {}
         start = 0
         batches = merged.base_batches(["id"])
         for batch in tracked(batches, "comparing ids", total=merged.base_rows):
             ids = batch.column(0)
             prefix = id_prefixes(ids)
-            low = np.searchsorted(ordered, prefix, side="left")
-            high = np.searchsorted(ordered, prefix, side="right")
-            hits = np.flatnonzero(high > low)
+            maybe = seen.maybe(prefix)
+            low = np.searchsorted(ordered, prefix[maybe], side="left")
+            high = np.searchsorted(ordered, prefix[maybe], side="right")
+            there = high > low
+            hits, low, high = maybe[there], low[there], high[there]
             if len(hits):
-                rows = np.unique(np.concatenate([self.order[low[h] : high[h]] for h in hits]))
+                spans = zip(low.tolist(), high.tolist(), strict=True)
+                rows = np.unique(np.concatenate([self.order[a:b] for a, b in spans]))
                 mine: dict[str, list[int]] = {}
                 for row, cell in zip(rows.tolist(), self.cells(rows, "id"), strict=True):
                     mine.setdefault(cell, []).append(row)

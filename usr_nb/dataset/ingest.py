@@ -13,18 +13,17 @@ import pyarrow as pa
 
 from usr_nb.contract.essentials import (
     ARROW_SCHEMA,
-    ESSENTIALS,
     ID_HASH_SPEC,
     META_CREATED_AT,
     META_ID_HASH,
     META_REGISTRY_HASH,
     META_SCHEMA_VERSION,
-    REQUIRED_COLUMNS,
     SCHEMA_VERSION,
 )
 from usr_nb.contract.events import Fingerprint, redact_command
 from usr_nb.contract.registry import Registry
 from usr_nb.contract.times import parse, to_text, utc_now
+from usr_nb.dataset.appending import stage_base
 from usr_nb.dataset.context import Actor, Change, Context, change, fingerprint_of
 from usr_nb.dataset.incoming import Incoming, OnConflict
 from usr_nb.dataset.keeping import Keeper
@@ -32,12 +31,11 @@ from usr_nb.dataset.prepare import Defaults, Problems, essential_batches, ignore
 from usr_nb.dataset.revival import silence_revived
 from usr_nb.dataset.spill import Spill, spilled
 from usr_nb.errors import AlreadyExists, ValidationError
-from usr_nb.overlay.merge import Merged
 from usr_nb.readers import Rows
 from usr_nb.storage import notes, slots
 from usr_nb.storage.intents import dataset_exists
 from usr_nb.storage.layout import META, RECORDS, frozen_registry
-from usr_nb.storage.parquet import with_metadata, write_batches
+from usr_nb.storage.parquet import write_batches
 from usr_nb.storage.roots import new_place
 
 
@@ -226,10 +224,7 @@ def _append(
     added = int(keep.sum())
     if added == 0:
         return 0, spill.rows
-    with c.stage.file(RECORDS) as sink:
-        schema = with_metadata(merged.base_schema, c.base_metadata())
-        rows = _all_rows(merged, spill, keep, schema)
-        write_batches(sink, schema, rows, total=merged.base_rows + added)
+    stage_base(c, merged, spill, keep)
     times = {} if request.keep_values else silence_revived(c, merged, _added(spill, keep))
     if keeper is not None:
         keeper.stage_part(c, merged, incoming, keep, newer_than=times)
@@ -261,19 +256,3 @@ def _instant(value: datetime | str | None) -> datetime | None:
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     return parse(str(value), where="created_at")
-
-
-def _all_rows(
-    merged: Merged, spill: Spill, keep: npt.NDArray[np.bool_], schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows there are, then the new ones; derived columns are null in new rows (REC-5)."""
-    yield from merged.base_batches(merged.base_schema.names)
-    start = 0
-    extra = [f for f in schema if f.name not in ESSENTIALS]
-    for batch in spill:
-        mask = keep[start : start + batch.num_rows]
-        start += batch.num_rows
-        kept = batch if mask.all() else batch.filter(pa.array(mask))
-        arrays = {n: kept.column(n) for n in REQUIRED_COLUMNS}
-        arrays |= {f.name: pa.nulls(kept.num_rows, f.type) for f in extra}
-        yield pa.RecordBatch.from_arrays([arrays[f.name] for f in schema], schema=schema)

@@ -33,6 +33,7 @@ from usr_nb.errors import (
 )
 from usr_nb.overlay.lookup import trim
 from usr_nb.readers import Rows
+from usr_nb.storage.parallel import in_order
 
 READ_COLUMNS: Final = ("sequence", "bio_type", "alphabet", "id", "source", "created_at")
 _SHOWN: Final = 5
@@ -72,6 +73,15 @@ class Problems:
         held += [int(r) for r in rows[: _SHOWN - len(held)]]
         if error is not None:
             self.first.setdefault(kind, error)
+
+    def take(self, later: Problems) -> None:
+        """Take in the mistakes of rows that come after all of these."""
+        for kind, count in later.counts.items():
+            self.counts[kind] = self.counts.get(kind, 0) + count
+            held = self.rows.setdefault(kind, [])
+            held += later.rows[kind][: _SHOWN - len(held)]
+        self.first = later.first | self.first
+        self.letter = self.letter or later.letter
 
     @property
     def total(self) -> int:
@@ -145,16 +155,26 @@ def essential_batches(
         validate_alphabet(
             defaults.alphabet, defaults.bio_type if "bio_type" not in columns else None
         )
+
+    def checked(item: tuple[int, pa.RecordBatch]) -> tuple[Problems, Any, Any]:
+        found = Problems()
+        first, batch = item
+        return found, batch, _one_batch(batch.select(columns), first, defaults, found)
+
+    schema = pa.schema([*ARROW_SCHEMA, *extra])
+    for found, batch, out in in_order(checked, _numbered(rows)):
+        problems.take(found)
+        if out is not None and not problems and out.num_rows:
+            passed = [batch.column(f.metadata[b"source"].decode()) for f in extra]
+            yield pa.RecordBatch.from_arrays([*out.columns, *passed], schema=schema)
+
+
+def _numbered(rows: Rows) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yield each batch with the 1-based number of its first row."""
     first = 1
     for batch in rows:
-        out = _one_batch(batch.select(columns), first, defaults, problems)
+        yield first, batch
         first += batch.num_rows
-        if out is not None and extra:
-            passed = [batch.column(f.metadata[b"source"].decode()) for f in extra]
-            schema = pa.schema([*ARROW_SCHEMA, *extra])
-            out = pa.RecordBatch.from_arrays([*out.columns, *passed], schema=schema)
-        if out is not None and not problems and out.num_rows:
-            yield out
 
 
 def _text(batch: pa.RecordBatch, name: str) -> pa.Array:
@@ -227,10 +247,7 @@ def _check_letters(
     problems: Problems,
 ) -> None:
     """Check alphabets against bio types and letters against alphabets, kind by kind."""
-    joined = pc.unique(pc.binary_join_element_wise(bio_type, alphabet, "\n")).to_pylist()
-    for b, _, a in sorted(j.partition("\n") for j in joined):
-        rows = pc.and_(pc.equal(bio_type, b), pc.equal(alphabet, a))
-        mask = np.asarray(rows.to_numpy(zero_copy_only=False), bool)
+    for b, a, mask in _kinds(bio_type, alphabet):
         try:
             validate_alphabet(a, b)
         except ValidationError as error:
@@ -240,6 +257,8 @@ def _check_letters(
             continue
         cells = sequence if mask.all() else sequence.filter(pa.array(mask))
         letters = ALPHABETS[a]
+        if only_letters(cells, letters + letters.lower()):
+            continue
         good = pc.match_substring_regex(cells, f"^[{letters}{letters.lower()}]*$")
         bad = np.flatnonzero(~np.asarray(good.to_numpy(zero_copy_only=False), bool))
         at = number[mask][bad]
@@ -247,6 +266,34 @@ def _check_letters(
         if len(bad) and (problems.letter is None or at[0] < problems.letter[0]):
             found = first_bad_letter(cells[int(bad[0])].as_py(), a) or (0, "\n")
             problems.letter = (int(at[0]), *found, a)
+
+
+def _kinds(
+    bio_type: pa.Array, alphabet: pa.Array
+) -> Iterator[tuple[str, str, np.ndarray[Any, Any]]]:
+    """Yield each pair of bio type and alphabet, and which rows have it."""
+    if len(pc.unique(bio_type)) == len(pc.unique(alphabet)) == 1:
+        yield bio_type[0].as_py(), alphabet[0].as_py(), np.ones(len(bio_type), bool)
+        return
+    joined = pc.unique(pc.binary_join_element_wise(bio_type, alphabet, "\n")).to_pylist()
+    for b, _, a in sorted(j.partition("\n") for j in joined):
+        rows = pc.and_(pc.equal(bio_type, b), pc.equal(alphabet, a))
+        yield b, a, np.asarray(rows.to_numpy(zero_copy_only=False), bool)
+
+
+def only_letters(cells: pa.Array, letters: str) -> bool:
+    """Say whether text without nulls holds nothing but some ASCII letters, in any order.
+
+    Examples
+    --------
+    >>> only_letters(pa.array(["AC", ""]), "ACGT"), only_letters(pa.array(["AC", "AN"]), "ACGT")
+    (True, False)
+    """
+    _, offsets, data = cells.buffers()
+    if cells.type != pa.string() or data is None:
+        return False
+    ends = np.frombuffer(offsets, np.int32, len(cells) + 1, 4 * cells.offset)
+    return not memoryview(data)[ends[0] : ends[-1]].tobytes().translate(None, letters.encode())
 
 
 def _source(batch: pa.RecordBatch, d: Defaults) -> pa.Array:

@@ -32,8 +32,9 @@ def trim(text: pa.ChunkedArray) -> pa.ChunkedArray:
     Only cells that begin or end with something other than a letter or digit are touched, as
     Python's and Arrow's tables of white space need not agree.
     """
-    suspect = pc.invert(pc.match_substring_regex(text, r"^[0-9A-Za-z](?s:.*)[0-9A-Za-z]$"))
-    rows = np.flatnonzero(pc.fill_null(suspect, False).to_numpy())
+    chunks = text.chunks if isinstance(text, pa.ChunkedArray) else [text]
+    suspect = [_odd_ends(c) for c in chunks]
+    rows = np.flatnonzero(np.concatenate(suspect)) if suspect else np.zeros(0, np.int64)
     if len(rows) == 0:
         return text
     whole = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
@@ -41,6 +42,32 @@ def trim(text: pa.ChunkedArray) -> pa.ChunkedArray:
     mask = np.zeros(len(whole), bool)
     mask[rows] = True
     return pa.chunked_array([pc.replace_with_mask(whole, pa.array(mask), stripped)])
+
+
+_PLAIN = np.zeros(256, np.bool_)
+_PLAIN[list(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")] = True
+
+
+def _odd_ends(text: pa.Array) -> npt.NDArray[np.bool_]:
+    """Say which cells begin or end with something other than an ASCII letter or digit."""
+    n = len(text)
+    if text.type != pa.string() or n == 0:
+        plain = pc.match_substring_regex(text, r"^[0-9A-Za-z]((?s:.*)[0-9A-Za-z])?$")
+        marked = pc.fill_null(pc.invert(plain), False)
+        return np.asarray(marked.to_numpy(zero_copy_only=False), np.bool_)
+    validity, offsets, data = text.buffers()
+    ends = np.frombuffer(offsets, np.int32, n + 1, 4 * text.offset)
+    odd = np.zeros(n, np.bool_)
+    if data is None or ends[0] == ends[-1]:
+        return odd
+    letters = np.frombuffer(data, np.uint8)
+    # An empty cell at the end begins where there is no letter any more.
+    first = np.minimum(ends[:-1], ends[-1] - 1)
+    last = np.maximum(ends[1:] - 1, first)
+    odd |= ~(_PLAIN[letters[first]] & _PLAIN[letters[last]]) & (ends[1:] > ends[:-1])
+    if validity is not None and text.null_count:
+        odd &= np.asarray(text.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+    return odd
 
 
 def positions(keys: pa.ChunkedArray, values: pa.Array) -> Int:

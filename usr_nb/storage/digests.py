@@ -84,3 +84,17 @@ def recorded(layout: Layout) -> Recorded:
                 history.setdefault(item.path, set()).add(item.sha256)
     known = frozenset(d for digests in history.values() for d in digests)
     return Recorded(last, newest, known, history)
+
+
+def newest(layout: Layout, path: str) -> str | None:
+    """Return the digest of the content that a path was given last, or None if nothing tells.
+
+    The newest slots are asked first, as the log may be long.
+    """
+    for number in reversed(slot_numbers(layout)[-KEEP_SLOTS:]):
+        with contextlib.suppress(StorageError):
+            intent = read_slot(layout, number)
+            for item in intent.install if intent is not None else ():
+                if item.path == path:
+                    return item.sha256
+    return recorded(layout).last.get(path)

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,7 +18,9 @@ import pyarrow.parquet as pq
 
 from usr_nb.contract.progress import report
 from usr_nb.errors import PathNotFound, StorageError
+from usr_nb.storage import splice
 from usr_nb.storage.door import Sink
+from usr_nb.storage.parallel import in_order
 
 #: What no honest row group does: expand to more than this, and a thousandfold.
 BOMB_BYTES: Final = 256 << 20
@@ -25,6 +28,7 @@ BOMB_RATIO: Final = 1000
 _Data = TypeVar("_Data", pa.RecordBatch, pa.Table)
 ROW_GROUP_ROWS: Final = 8192
 WRITE_ROWS: Final = 8 * ROW_GROUP_ROWS
+_AT_ONCE: Final = 16
 _NO_DICTIONARY: Final = frozenset({"id", "sequence", "sequence_norm", "sequence_ci"})
 
 
@@ -74,19 +78,30 @@ def write_batches(
 ) -> int:
     """Write batches in full row groups and return the number of rows.
 
+    More than one piece of `WRITE_ROWS` is encoded by several threads at once.
     With `total`, the rows that there will be, it reports how many are written.
     """
     rows = 0
     if total is not None:
         report("writing", 0, total)
-    with writer(sink, schema) as w:
-        for table in regroup(batches, schema):
-            w.write_table(table, row_group_size=ROW_GROUP_ROWS)
-            rows += table.num_rows
+    pieces = regroup(batches, schema)
+    first = list(islice(pieces, 2))
+    if len(first) < 2:
+        with writer(sink, schema) as w:
+            for table in first:
+                w.write_table(table, row_group_size=ROW_GROUP_ROWS)
+                rows = table.num_rows
+    else:
+        out = Assembly(sink, schema)
+        for laid in in_order(encoded, chain(first, pieces)):
+            for group in laid.groups:
+                out.add(group)
+            rows = out.rows
             if total is not None:
                 report("writing", rows, total)
-        if total is not None:
-            report("writing", rows, rows)
+        out.finish()
+    if total is not None:
+        report("writing", rows, rows)
     return rows
 
 
@@ -98,6 +113,80 @@ def packed_bytes(table: pa.Table) -> int:
         w.write_table(some, row_group_size=ROW_GROUP_ROWS)
     size = sink.getvalue().size
     return int(size * table.num_rows / some.num_rows) if some.num_rows else size
+
+
+def encoded(table: pa.Table) -> splice.Laid:
+    """Encode a table as row groups in memory, with the house's options."""
+    buffer = pa.BufferOutputStream()
+    with writer(buffer, table.schema) as w:
+        w.write_table(table, row_group_size=ROW_GROUP_ROWS)
+    return splice.lay_out(splice.BufferSource(buffer.getvalue()))
+
+
+class Assembly:
+    """A file that is put together from encoded row groups (:mod:`usr_nb.storage.splice`).
+
+    Parameters
+    ----------
+    sink : door.Sink
+        Receives the file; nothing must have been written to it.
+    schema : pyarrow.Schema
+        Of the file, with its key-value metadata.
+    """
+
+    def __init__(self, sink: Sink, schema: pa.Schema) -> None:
+        empty = pa.BufferOutputStream()
+        with writer(empty, schema):
+            pass
+        self._sink = sink
+        self._splicer = splice.Splicer(empty.getvalue())
+
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+        return self._splicer.rows
+
+    def fits(self, laid: splice.Laid, names: Iterable[str]) -> bool:
+        """Say whether these columns of an encoded file can be copied as they are."""
+        return self._splicer.fits(laid, names)
+
+    def add(self, group: splice.Group) -> None:
+        """Copy one row group."""
+        self._copy(self._splicer.add(group))
+
+    def finish(self) -> None:
+        """Write the footer."""
+        self._copy([])
+        self._sink.write(self._splicer.footer())
+
+    def whole(self, groups: Iterable[splice.Group]) -> None:
+        """Copy all row groups and write the footer.
+
+        Raises
+        ------
+        splice.Unfit
+            If that cannot be. Nothing was written then.
+        """
+        laid = [self._splicer.add(g) for g in groups]
+        footer = self._splicer.footer()
+        total = self.rows
+        done = 0
+        report("writing", 0, total)
+        # A few groups at a time: what follows one another in a file is copied as one.
+        for i in range(0, len(laid), _AT_ONCE):
+            self._copy([r for ranges in laid[i : i + _AT_ONCE] for r in ranges])
+            done = min(total, done + total * _AT_ONCE // len(laid))
+            report("writing", done, total)
+        self._copy([])
+        self._sink.write(footer)
+        report("writing", total, total)
+
+    def _copy(self, ranges: Iterable[splice.Range]) -> None:
+        if not self._sink.size:
+            self._sink.write(splice.MAGIC)
+        for source, start, end in splice.contiguous(ranges):
+            for block in source.blocks(start, end):
+                self._sink.write(block)
 
 
 def regroup(

@@ -1,0 +1,322 @@
+"""Parquet files put together from column chunks that are encoded already.
+
+A column chunk is a run of bytes that knows nothing of its place; only the footer says where it
+lies. So a file can be made of chunks of other files, copied as they are, under a new footer. This
+is how rows are appended, aligned overlays are materialized, and row groups encoded by several
+threads come into one file. The new footer is built and checked (parsed by pyarrow, compared with
+the schema wanted) before a byte is written; whoever asks for something unusual gets
+:class:`Unfit` and writes the plain way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from usr_nb.errors import StorageError
+from usr_nb.storage import thrift
+from usr_nb.storage.door import typed
+from usr_nb.storage.thrift import Field, Malformed
+
+MAGIC: Final = b"PAR1"
+_BLOCK: Final = 1 << 20
+# FileMetaData, SchemaElement, RowGroup, ColumnChunk, ColumnMetaData of parquet.thrift.
+_SCHEMA, _ROWS, _GROUPS = 2, 3, 4
+_KNOWN: Final = frozenset({1, 2, 3, 4, 5, 6, 7})
+_NAME, _CHILDREN = 4, 5
+_COLUMNS, _GROUP_BYTES, _GROUP_ROWS, _GROUP_AT, _GROUP_PACKED, _ORDINAL = 1, 2, 3, 5, 6, 7
+_CHUNK_AT, _META = 2, 3
+#: Offsets of page indexes, which lie elsewhere: left out, readers do without.
+_CHUNK_KNOWN: Final = frozenset({2, 3, 4, 5, 6, 7})
+_UNPACKED, _PACKED, _DATA_AT, _INDEX_AT, _DICTIONARY_AT = 6, 7, 9, 10, 11
+_BLOOM: Final = frozenset({14, 15})
+_MOST_ORDINAL: Final = 2**15
+
+
+class Unfit(StorageError):
+    """These chunks cannot be put together by copying; write the plain way."""
+
+
+class Source(Protocol):
+    """Where chunks lie: a file or a buffer."""
+
+    def blocks(self, start: int, end: int) -> Iterator[bytes | memoryview]:
+        """Yield the bytes of a range."""
+
+
+Range = tuple[Source, int, int]
+
+
+class FileSource:
+    """An open file; it stays the same file, whatever happens to its name."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path, self.fd = path, fd
+        self.size = os.fstat(fd).st_size
+
+    def blocks(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes of a range."""
+        while start < end:
+            with typed(self.path, "read"):
+                block = os.pread(self.fd, min(_BLOCK, end - start), start)
+                if not block:
+                    raise OSError(f"it ends at byte {start}")
+            start += len(block)
+            yield block
+
+    def sha256(self) -> str:
+        """Return the digest of the whole file."""
+        sha = hashlib.sha256()
+        for block in self.blocks(0, self.size):
+            sha.update(block)
+        return sha.hexdigest()
+
+    def tail(self, n: int) -> bytes:
+        """Return the last bytes."""
+        return b"".join(self.blocks(max(0, self.size - n), self.size))
+
+
+class BufferSource:
+    """Bytes in memory."""
+
+    def __init__(self, data: pa.Buffer) -> None:
+        self.data = memoryview(data)
+        self.size = len(self.data)
+
+    def blocks(self, start: int, end: int) -> Iterator[memoryview]:
+        """Yield the bytes of a range."""
+        yield self.data[start:end]
+
+    def tail(self, n: int) -> bytes:
+        """Return the last bytes."""
+        return bytes(self.data[max(0, self.size - n) :])
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One column of one row group, encoded.
+
+    Attributes
+    ----------
+    source : Source
+        Where it lies.
+    start, end : int
+        Its bytes there.
+    meta : dict of int to Field
+        Its ColumnMetaData.
+    """
+
+    source: Source
+    start: int
+    end: int
+    meta: dict[int, Field]
+
+    def moved(self, at: int) -> bytes:
+        """Return its ColumnChunk for a file in which it begins at byte `at`."""
+        shift = at - self.start
+        meta = {k: v for k, v in self.meta.items() if k not in _BLOOM}
+        for k in (_DATA_AT, _INDEX_AT, _DICTIONARY_AT):
+            if k in meta:
+                value = thrift.number(meta[k])
+                # Some writers say 0 for none.
+                meta[k] = thrift.encoded(value + shift if value else 0)
+        return thrift.struct(
+            {_CHUNK_AT: thrift.encoded(0), _META: (thrift.STRUCT, thrift.struct(meta))}
+        )
+
+
+@dataclass(frozen=True)
+class Group:
+    """One row group: how many rows, and a chunk per leaf column."""
+
+    rows: int
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True)
+class Laid:
+    """What lies in an encoded file.
+
+    Attributes
+    ----------
+    columns : dict of str to tuple of (bytes, range)
+        Top-level column → its schema elements, and the numbers of its leaves.
+    groups : list of Group
+        Its row groups.
+    """
+
+    columns: dict[str, tuple[bytes, range]]
+    groups: list[Group]
+
+    def select(self, names: Sequence[str], group: int) -> tuple[Chunk, ...]:
+        """Return the chunks of some top-level columns in one row group."""
+        chunks = self.groups[group].chunks
+        return tuple(chunks[i] for n in names for i in self.columns[n][1])
+
+
+def lay_out(source: FileSource | BufferSource) -> Laid:
+    """Take the footer of an encoded file apart.
+
+    Raises
+    ------
+    Unfit
+        If there is anything in it that is not understood, or encrypted.
+    """
+    try:
+        end = source.tail(8)
+        length = int.from_bytes(end[:4], "little")
+        if end[4:] != MAGIC or length + 12 > source.size:
+            raise Unfit("no footer")
+        content, _ = thrift.fields(source.tail(8 + length)[:length])
+        if not set(content) <= _KNOWN:
+            raise Unfit("a footer of another form")
+        columns = _columns(thrift.elements(content[_SCHEMA]))
+        leaves = max((r.stop for _, r in columns.values()), default=0)
+        body = source.size - 8 - length
+        groups = [_group(source, g, leaves, body) for g in thrift.elements(content[_GROUPS])]
+    except (Malformed, IndexError, KeyError, OSError) as error:
+        raise Unfit(str(error)) from error
+    return Laid(columns, groups)
+
+
+def _columns(schema: list[bytes]) -> dict[str, tuple[bytes, range]]:
+    """Return, for each top-level column, its schema elements and its leaves."""
+    parsed = [thrift.fields(e)[0] for e in schema]
+
+    def past(i: int) -> tuple[int, int]:
+        """Return (the element after a subtree, its leaves)."""
+        children = thrift.number(parsed[i][_CHILDREN]) if _CHILDREN in parsed[i] else 0
+        leaves = 0 if children else 1
+        at = i + 1
+        for _ in range(children):
+            at, n = past(at)
+            leaves += n
+        return at, leaves
+
+    out: dict[str, tuple[bytes, range]] = {}
+    at, leaf = 1, 0
+    while at < len(schema):
+        end, leaves = past(at)
+        text = thrift.text(parsed[at][_NAME])
+        if text in out:
+            raise Unfit("two columns have one name")
+        out[text] = (b"".join(schema[at:end]), range(leaf, leaf + leaves))
+        at, leaf = end, leaf + leaves
+    return out
+
+
+def _group(source: FileSource | BufferSource, data: bytes, leaves: int, body: int) -> Group:
+    content, _ = thrift.fields(data)
+    chunks = tuple(_chunk(source, c, body) for c in thrift.elements(content[_COLUMNS]))
+    if len(chunks) != leaves:
+        raise Unfit("a row group lacks columns")
+    return Group(thrift.number(content[_GROUP_ROWS]), chunks)
+
+
+def _chunk(source: FileSource | BufferSource, data: bytes, body: int) -> Chunk:
+    content, _ = thrift.fields(data)
+    if not set(content) <= _CHUNK_KNOWN or _META not in content:
+        raise Unfit("a column chunk in another file, or encrypted")
+    meta, _ = thrift.fields(content[_META][1])
+    at = [thrift.number(meta[k]) for k in (_DATA_AT, _INDEX_AT, _DICTIONARY_AT) if k in meta]
+    start = min(a for a in at if a)
+    end = start + thrift.number(meta[_PACKED])
+    if not len(MAGIC) <= start < end <= body:
+        raise Unfit("a column chunk lies outside of the data")
+    return Chunk(source, start, end, meta)
+
+
+class Splicer:
+    """Lays out a file of chunks: :meth:`add` row groups, :meth:`footer` ends it.
+
+    Parameters
+    ----------
+    template : pyarrow.Buffer
+        A file without rows whose schema and key-value metadata the new file gets.
+    """
+
+    def __init__(self, template: pa.Buffer) -> None:
+        source = BufferSource(template)
+        length = int.from_bytes(source.tail(8)[:4], "little")
+        self._schema = pq.read_metadata(pa.BufferReader(template)).schema
+        self._content, _ = thrift.fields(source.tail(8 + length)[:length])
+        self.columns = _columns(thrift.elements(self._content[_SCHEMA]))
+        self.leaves = max((r.stop for _, r in self.columns.values()), default=0)
+        self._groups: list[bytes] = []
+        self.rows = 0
+        self.at = len(MAGIC)
+
+    def fits(self, laid: Laid, names: Iterable[str]) -> bool:
+        """Say whether these columns lie in `laid` exactly as the schema wants them."""
+        return all(n in laid.columns and laid.columns[n][0] == self.columns[n][0] for n in names)
+
+    def add(self, group: Group) -> list[Range]:
+        """Lay out one more row group; returns the ranges of bytes to be copied, in order."""
+        if len(group.chunks) != self.leaves:
+            raise Unfit("a row group of other columns")
+        begin, unpacked = self.at, 0
+        columns, ranges = [], []
+        for chunk in group.chunks:
+            columns.append(chunk.moved(self.at))
+            self.at += chunk.end - chunk.start
+            unpacked += thrift.number(chunk.meta[_UNPACKED])
+            ranges.append((chunk.source, chunk.start, chunk.end))
+        content = {
+            _COLUMNS: thrift.listed(columns),
+            _GROUP_BYTES: thrift.encoded(unpacked),
+            _GROUP_ROWS: thrift.encoded(group.rows),
+            _GROUP_AT: thrift.encoded(begin),
+            _GROUP_PACKED: thrift.encoded(self.at - begin),
+        }
+        if len(self._groups) < _MOST_ORDINAL:
+            content[_ORDINAL] = thrift.encoded(len(self._groups), thrift.I16)
+        self._groups.append(thrift.struct(content))
+        self.rows += group.rows
+        return ranges
+
+    def footer(self) -> bytes:
+        """Return what follows the chunks: footer, its length, magic.
+
+        Raises
+        ------
+        Unfit
+            If pyarrow would not read the schema and the rows that were wanted.
+        """
+        content = dict(self._content)
+        content[_ROWS] = thrift.encoded(self.rows)
+        content[_GROUPS] = thrift.listed(self._groups)
+        data = thrift.struct(content)
+        footer = data + len(data).to_bytes(4, "little") + MAGIC
+        read = pq.read_metadata(pa.BufferReader(MAGIC + footer))
+        if read.num_rows != self.rows or not read.schema.equals(self._schema):
+            raise Unfit("the new footer is not read as it was meant")
+        return footer
+
+
+@contextlib.contextmanager
+def source_of(path: Path) -> Iterator[FileSource]:
+    """Open a file to copy chunks from."""
+    with path.open("rb", buffering=0) as file:
+        yield FileSource(path, file.fileno())
+
+
+def contiguous(ranges: Iterable[Range]) -> Iterator[Range]:
+    """Join ranges that follow one another in the same source."""
+    held: Range | None = None
+    for source, start, end in ranges:
+        if held is not None and held[0] is source and held[2] == start:
+            held = (source, held[1], end)
+            continue
+        if held is not None:
+            yield held
+        held = (source, start, end)
+    if held is not None:
+        yield held
