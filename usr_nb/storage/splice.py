@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from usr_nb.errors import StorageError
 from usr_nb.storage import thrift
 from usr_nb.storage.door import typed
-from usr_nb.storage.thrift import Field, Malformed
+from usr_nb.storage.thrift import Field
 
 MAGIC: Final = b"PAR1"
 _BLOCK: Final = 1 << 20
@@ -182,7 +182,7 @@ def lay_out(source: FileSource | BufferSource) -> Laid:
         leaves = max((r.stop for _, r in columns.values()), default=0)
         body = source.size - 8 - length
         groups = [_group(source, g, leaves, body) for g in thrift.elements(content[_GROUPS])]
-    except (Malformed, IndexError, KeyError, OSError) as error:
+    except (ValueError, IndexError, KeyError, RecursionError) as error:
         raise Unfit(str(error)) from error
     return Laid(columns, groups)
 
@@ -216,9 +216,10 @@ def _columns(schema: list[bytes]) -> dict[str, tuple[bytes, range]]:
 def _group(source: FileSource | BufferSource, data: bytes, leaves: int, body: int) -> Group:
     content, _ = thrift.fields(data)
     chunks = tuple(_chunk(source, c, body) for c in thrift.elements(content[_COLUMNS]))
-    if len(chunks) != leaves:
+    rows = thrift.number(content[_GROUP_ROWS])
+    if len(chunks) != leaves or rows < 0:
         raise Unfit("a row group lacks columns")
-    return Group(thrift.number(content[_GROUP_ROWS]), chunks)
+    return Group(rows, chunks)
 
 
 def _chunk(source: FileSource | BufferSource, data: bytes, body: int) -> Chunk:
