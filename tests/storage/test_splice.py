@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.storage.test_parquet import table as some_table
 from usr_nb.errors import StorageError
 from usr_nb.storage import door, splice, thrift
-from usr_nb.storage.parquet import Assembly, encoded, open_parquet, write_batches
+from usr_nb.storage.parquet import assembly, encoded, open_parquet, write_batches
 
 TYPES = {
     pa.string(): st.text(max_size=5), pa.int32(): st.integers(-(2**31), 2**31 - 1),
@@ -48,7 +48,7 @@ def pieces(draw):
 
 def put_together(path: Path, schema: pa.Schema, groups: list[splice.Group]) -> Path:
     with door.replaced_file(path) as sink:
-        Assembly(sink, schema).whole(groups)
+        assembly(sink, schema).whole(groups)
     return path
 
 
@@ -109,7 +109,7 @@ def test_REC_6_files_of_other_writers_are_copied_rightly(tmp_path, options):
     with splice.source_of(tmp_path / "o.parquet") as source:
         laid = splice.lay_out(source)
         with door.replaced_file(tmp_path / "a.parquet") as sink:
-            out = Assembly(sink, table.schema)
+            out = assembly(sink, table.schema)
             assert out.fits(laid, table.schema.names)
             out.whole(laid.groups)
     alike(tmp_path / "a.parquet", write(tmp_path / "b.parquet", table))
@@ -138,7 +138,7 @@ def test_RCV_1_what_does_not_fit_is_refused_before_a_byte_is_written(tmp_path):
     both = encoded(pa.table({"a": [1], "b": [2]}))
     schema = pa.schema([("a", pa.int64())])
     with door.replaced_file(tmp_path / "x") as sink:
-        out = Assembly(sink, schema)
+        out = assembly(sink, schema)
         assert out.fits(one, ["a"])
         assert not out.fits(other, ["a"])
         assert not out.fits(one, ["b"])
@@ -151,7 +151,7 @@ def test_REC_6_a_column_that_may_be_null_does_not_pass_for_one_that_may_not(tmp_
     laid = encoded(pa.table({"a": [1]}))
     with door.replaced_file(tmp_path / "x") as sink:
         schema = pa.schema([pa.field("a", pa.int64(), nullable=False)])
-        assert not Assembly(sink, schema).fits(laid, ["a"])
+        assert not assembly(sink, schema).fits(laid, ["a"])
 
 
 @given(data=st.data())

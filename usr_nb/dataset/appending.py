@@ -23,7 +23,7 @@ from usr_nb.storage import digests, splice
 from usr_nb.storage.layout import RECORDS
 from usr_nb.storage.parquet import (
     ROW_GROUP_ROWS,
-    Assembly,
+    assembly,
     encoded,
     reading,
     regroup,
@@ -43,7 +43,7 @@ def stage_base(c: Change, merged: Merged, spill: Spill, keep: npt.NDArray[np.boo
     with ExitStack() as stack, c.stage.file(RECORDS) as sink:
         try:
             groups = _groups(c, merged, spill, keep, schema=schema, stack=stack)
-            out = Assembly(sink, schema)
+            out = assembly(sink, schema)
             for laid, names in groups.needed:
                 if not out.fits(laid, names):
                     raise splice.Unfit("columns of another form")

@@ -28,7 +28,6 @@ BOMB_RATIO: Final = 1000
 _Data = TypeVar("_Data", pa.RecordBatch, pa.Table)
 ROW_GROUP_ROWS: Final = 8192
 WRITE_ROWS: Final = 8 * ROW_GROUP_ROWS
-_AT_ONCE: Final = 16
 _NO_DICTIONARY: Final = frozenset({"id", "sequence", "sequence_norm", "sequence_ci"})
 
 
@@ -92,7 +91,7 @@ def write_batches(
                 w.write_table(table, row_group_size=ROW_GROUP_ROWS)
                 rows = table.num_rows
     else:
-        out = Assembly(sink, schema)
+        out = assembly(sink, schema)
         for laid in in_order(encoded, chain(first, pieces)):
             for group in laid.groups:
                 out.add(group)
@@ -123,70 +122,12 @@ def encoded(table: pa.Table) -> splice.Laid:
     return splice.lay_out(splice.BufferSource(buffer.getvalue()))
 
 
-class Assembly:
-    """A file that is put together from encoded row groups (:mod:`usr_nb.storage.splice`).
-
-    Parameters
-    ----------
-    sink : door.Sink
-        Receives the file; nothing must have been written to it.
-    schema : pyarrow.Schema
-        Of the file, with its key-value metadata.
-    """
-
-    def __init__(self, sink: Sink, schema: pa.Schema) -> None:
-        empty = pa.BufferOutputStream()
-        with writer(empty, schema):
-            pass
-        self._sink = sink
-        self._splicer = splice.Splicer(empty.getvalue())
-
-    @property
-    def rows(self) -> int:
-        """Rows so far."""
-        return self._splicer.rows
-
-    def fits(self, laid: splice.Laid, names: Iterable[str]) -> bool:
-        """Say whether these columns of an encoded file can be copied as they are."""
-        return self._splicer.fits(laid, names)
-
-    def add(self, group: splice.Group) -> None:
-        """Copy one row group."""
-        self._copy(self._splicer.add(group))
-
-    def finish(self) -> None:
-        """Write the footer."""
-        self._copy([])
-        self._sink.write(self._splicer.footer())
-
-    def whole(self, groups: Iterable[splice.Group]) -> None:
-        """Copy all row groups and write the footer.
-
-        Raises
-        ------
-        splice.Unfit
-            If that cannot be. Nothing was written then.
-        """
-        laid = [self._splicer.add(g) for g in groups]
-        footer = self._splicer.footer()
-        total = self.rows
-        done = 0
-        report("writing", 0, total)
-        # A few groups at a time: what follows one another in a file is copied as one.
-        for i in range(0, len(laid), _AT_ONCE):
-            self._copy([r for ranges in laid[i : i + _AT_ONCE] for r in ranges])
-            done = min(total, done + total * _AT_ONCE // len(laid))
-            report("writing", done, total)
-        self._copy([])
-        self._sink.write(footer)
-        report("writing", total, total)
-
-    def _copy(self, ranges: Iterable[splice.Range]) -> None:
-        if not self._sink.size:
-            self._sink.write(splice.MAGIC)
-        for source, start, end in splice.contiguous(ranges):
-            for block in source.blocks(start, end):
-                self._sink.write(block)
+def assembly(sink: Sink, schema: pa.Schema) -> splice.Assembly:
+    """Begin a file of encoded row groups, with a schema and its key-value metadata."""
+    empty = pa.BufferOutputStream()
+    with writer(empty, schema):
+        pass
+    return splice.Assembly(sink, empty.getvalue())
 
 
 def regroup(

@@ -21,13 +21,15 @@ from typing import Final, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from usr_nb.contract.progress import report
 from usr_nb.errors import StorageError
 from usr_nb.storage import thrift
-from usr_nb.storage.door import typed
+from usr_nb.storage.door import Sink, typed
 from usr_nb.storage.thrift import Field
 
 MAGIC: Final = b"PAR1"
 _BLOCK: Final = 1 << 20
+_AT_ONCE: Final = 16
 # FileMetaData, SchemaElement, RowGroup, ColumnChunk, ColumnMetaData of parquet.thrift.
 _SCHEMA, _ROWS, _GROUPS = 2, 3, 4
 _KNOWN: Final = frozenset({1, 2, 3, 4, 5, 6, 7})
@@ -321,3 +323,66 @@ def contiguous(ranges: Iterable[Range]) -> Iterator[Range]:
         held = (source, start, end)
     if held is not None:
         yield held
+
+
+class Assembly:
+    """A file that is put together from encoded row groups.
+
+    Parameters
+    ----------
+    sink : door.Sink
+        Receives the file; nothing must have been written to it.
+    template : pyarrow.Buffer
+        A file without rows whose schema and key-value metadata the new file gets.
+    """
+
+    def __init__(self, sink: Sink, template: pa.Buffer) -> None:
+        self._sink = sink
+        self._splicer = Splicer(template)
+
+    @property
+    def rows(self) -> int:
+        """Rows so far."""
+        return self._splicer.rows
+
+    def fits(self, laid: Laid, names: Iterable[str]) -> bool:
+        """Say whether these columns of an encoded file can be copied as they are."""
+        return self._splicer.fits(laid, names)
+
+    def add(self, group: Group) -> None:
+        """Copy one row group."""
+        self._copy(self._splicer.add(group))
+
+    def finish(self) -> None:
+        """Write the footer."""
+        self._copy([])
+        self._sink.write(self._splicer.footer())
+
+    def whole(self, groups: Iterable[Group]) -> None:
+        """Copy all row groups and write the footer.
+
+        Raises
+        ------
+        Unfit
+            If that cannot be. Nothing was written then.
+        """
+        laid = [self._splicer.add(g) for g in groups]
+        footer = self._splicer.footer()
+        total = self.rows
+        done = 0
+        report("writing", 0, total)
+        # A few groups at a time: what follows one another in a file is copied as one.
+        for i in range(0, len(laid), _AT_ONCE):
+            self._copy([r for ranges in laid[i : i + _AT_ONCE] for r in ranges])
+            done = min(total, done + total * _AT_ONCE // len(laid))
+            report("writing", done, total)
+        self._copy([])
+        self._sink.write(footer)
+        report("writing", total, total)
+
+    def _copy(self, ranges: Iterable[Range]) -> None:
+        if not self._sink.size:
+            self._sink.write(MAGIC)
+        for source, start, end in contiguous(ranges):
+            for block in source.blocks(start, end):
+                self._sink.write(block)
