@@ -16,11 +16,12 @@ import numpy.typing as npt
 from usr_nb.dataset.core import Dataset
 from usr_nb.filter.tree import Filter
 from usr_nb.widgets.base import Panel
+from usr_nb.widgets.describe import DescribePanel
 from usr_nb.widgets.filter import FilterPanel
 from usr_nb.widgets.history import HistoryPanel
 from usr_nb.widgets.sequences import SequencesPanel
 
-__all__ = ["filter", "history", "sequences"]
+__all__ = ["describe", "filter", "history", "sequences"]
 
 
 def _for_host(widget: Panel) -> Any:
@@ -117,6 +118,46 @@ def sequences(
     SequencesPanel('demo')
     """
     return _for_host(SequencesPanel(ds, rows=rows, where=where))
+
+
+def describe(ds: Dataset, *, where: object = None) -> Any:
+    """Show what is in a dataset: every column's nulls, range, histogram and values, and sequences.
+
+    The numbers are exact, over all records, and stand beside those of the records that a filter
+    keeps. ``ds.profile(where)`` gives the same to a script.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The dataset; it is read, never written.
+    where : Filter, str, or what `panel.filter` returned, optional
+        The records to tell of beside all. A filter panel is followed: in marimo the cell runs
+        again after each gesture, elsewhere the panel shows the new numbers by itself.
+
+    Returns
+    -------
+    DescribePanel or marimo.ui.anywidget
+        In marimo wrapped for it (the widget is its ``.widget``), elsewhere the widget. Other
+        panels may follow it: ``panel.sequences(ds, where=described)`` shows the duplicates that
+        were clicked.
+
+    Raises
+    ------
+    DatasetNotFound
+        If the dataset does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from usr_nb import Dataset, init_root
+    >>> root = tempfile.mkdtemp()
+    >>> _ = init_root(root)
+    >>> ds = Dataset.open(root, "demo")
+    >>> ds.init()
+    >>> describe(ds, where="length > 50")
+    DescribePanel('demo')
+    """
+    return _for_host(DescribePanel(ds, where=where))
 
 
 def history(ds: Dataset) -> Any:

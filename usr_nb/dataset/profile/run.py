@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +66,71 @@ def profile_of(
     passing = _Pass(merged, names, where, sequences=sequences)
     passing.run()
     return passing.result(name, infos or {})
+
+
+class ProfileRun:
+    """A profile made a little at a time, for whoever must answer in between.
+
+    The instant is that of the first step. :meth:`close` it, or use it with ``with``.
+
+    Parameters
+    ----------
+    ctx : Context
+        The dataset.
+    where : Filter, optional
+        The records to tell of beside all.
+    """
+
+    def __init__(self, ctx: Context, *, where: Filter | None = None) -> None:
+        self.ctx, self.where = ctx, where
+        self.done, self.total = 0, -1
+        self._open = ExitStack()
+        self._pass: _Pass | None = None
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._batches = iter(())
+        self._open.close()
+
+    def step(self, seconds: float) -> Profile | None:
+        """Work for about so long; return the profile once it is made.
+
+        Raises
+        ------
+        SchemaError, DatasetNotFound
+            If the filter does not fit, or the dataset has gone.
+        """
+        if self._pass is None:
+            merged = self._open.enter_context(self.ctx.merged())
+            self._pass = _Pass(merged, merged.check_columns(None), self.where, sequences=True)
+            self.total = merged.base_rows
+            self._batches = self._pass.batches()
+            return None
+        whole = True
+
+        def some() -> Iterator[pa.RecordBatch]:
+            nonlocal whole
+            until = time.monotonic() + seconds
+            for batch in self._batches:
+                yield batch
+                self.done += batch.num_rows
+                if time.monotonic() > until:
+                    whole = False
+                    return
+
+        _beside(some(), self._pass.add)
+        if not whole:
+            return None
+        found = self._pass.result(self.ctx.name, columnsfile.load(self.ctx.root))
+        self.close()
+        return found
 
 
 def tallies(
@@ -125,6 +192,10 @@ class _Pass:
         self._keep: Mask | None = None
 
     def run(self) -> None:
+        _beside(self.batches(), self.add)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Look at the filter, and return what has to be added."""
         merged = self.merged
         if self.where is not None:
             self._keep = evaluate(self.where, merged)
@@ -132,10 +203,9 @@ class _Pass:
         self._live = None if live is None else np.flatnonzero(live).astype(np.int64)
         more = ["sequence", "bio_type"] if self.sequences is not None else []
         read = list(dict.fromkeys([*(self.names or ["id"]), *more]))
-        batches = tracked(merged.batches(read), "reading", total=merged.base_rows)
-        _beside(batches, self._add)
+        return iter(tracked(merged.batches(read), "reading", total=merged.base_rows))
 
-    def _add(self, batch: pa.RecordBatch) -> None:
+    def add(self, batch: pa.RecordBatch) -> None:
         n = batch.num_rows
         rows = (
             np.arange(self._at, self._at + n, dtype=np.int64)
