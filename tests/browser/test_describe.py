@@ -216,6 +216,7 @@ def test_a_line_opens_by_key_and_shows_everything(shown, table, kept):
     length.click()
     for share, name in ((0.05, "5"), (0.5, "50"), (0.99, "99")):
         said = shown.part("details").get_by_test_id(f"fact-{name}").locator("td")
+        expect(said).to_have_count(2)
         assert [float(t) for t in said.all_inner_texts()] == pytest.approx(
             [frame["length"].quantile(share) for frame in (table, kept)], rel=5e-4
         )
