@@ -229,3 +229,14 @@ def test_EVT_5_operation_and_action_name_an_event():
     assert operation_of(event(artifacts={})) is None
     for odd in (None, [], {"operation_id": 3}, {"operation_id": ""}):
         assert operation_of({"action": "x", "artifacts": odd}) is None
+
+
+def test_EVT_1_a_line_that_is_too_long_still_says_what_was_installed():
+    """Ten thousand parts that a compaction took away must not cost the digest of what came."""
+    files = [{"path": "_derived/m/part-x.parquet", "sha256": "0" * 64}]
+    retired = [f"_derived/m/part-{n:090d}.parquet" for n in range(12_000)]
+    told = event(artifacts={"operation_id": "op", "files": files, "retired": retired})
+    found = json.loads(encode_event(told))["artifacts"]
+    size = found.pop("bytes")
+    assert size > MAX_LINE_BYTES
+    assert found == {"operation_id": "op", "files": files, "truncated": True}

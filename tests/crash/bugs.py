@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tests.crash.looks import Reading
 from tests.crash.ops import BY_NAME, Operation
 from tests.crash.plan import SAMPLE, cut_power, errors_everywhere, kill_everywhere
 from tests.crash.turns import Turns, part_during_compaction
@@ -99,6 +100,17 @@ def taking_turns(first: str, second: str) -> Finder:
     return find
 
 
+def reading(name: str) -> Finder:
+    def find(folder: Path) -> Counter[str]:
+        found = Reading(folder)
+        wanted = [found.after(), found.after(name)]
+        for at in range(found.count()):
+            found.run({at: name}, wanted)
+        return Counter(found.problems)
+
+    return find
+
+
 def compacting(folder: Path) -> Counter[str]:
     return Counter(part_during_compaction(folder, single_file=False))
 
@@ -146,6 +158,9 @@ LOOK = "    if highest_slot("
 WRITE_LATER = f"    sink.write(self.intent.encode())\n    sink.seal()\n{LOOK}"
 SYNC = "    try:\n        door.fsync_dir(self.layout.txn)\n"
 NEWEST = "created_at=parts.new_part_time(infos),"
+MOVE = "door.rename(folder / item.staged, target)"
+COPY = """with door.replaced_file(target) as sink:
+                    door.copy_into(sink, folder / item.staged)"""
 DROPS = "    for path in intent.drop:\n"
 ALL_PARTS = f"""    for g in intent.retire[:1]:
         for p in (layout.dir / g.path).parent.glob('part-*'):
@@ -249,6 +264,23 @@ MISTAKES: tuple[Mistake, ...] = (
         "a name is retired without a look at which file it is",
         instead_of(slots, "is_listed", lambda path, gone: path.exists()),
         taking_turns("remove-overlay", "new-k"),
+    ),
+    Mistake(
+        "files are installed by copying them, not by renaming",
+        lambda: changed(slots, "roll_forward", (MOVE, COPY)),
+        taking_turns("tombstone", "tombstones"),
+    ),
+    Mistake(
+        "a reader does not look whether a commit came in between",
+        lambda: changed(
+            view, "open_view", ("if slots.highest_slot(layout) == number:", "if True:")
+        ),
+        reading("materialize-drop"),
+    ),
+    Mistake(
+        "a reader does not look for a part among the retired",
+        instead_of(view, "RETIRED", "nowhere"),
+        reading("materialize-drop"),
     ),
     Mistake("a compaction is stamped as the newest part", _stamped_newest, compacting),
     Mistake(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
 
+from tests.crash.disk import write_disk
+from tests.crash.ops import BY_NAME
+from tests.crash.oshook import DEAD_PID, Hook
+from tests.crash.store import NAME
 from tests.crash.turns import FIRST, SECOND, Turns, part_during_compaction
+from tests.crash.verdict import Case, no_lock, read_state, without_clock
+from usr_nb import Dataset, SequencesError
+from usr_nb.dataset.archiving import archive_dataset
+from usr_nb.storage.slots import CommittedWarning
 
 
 def _take(folder: Path, first: str, seconds: list[str], *, step: int) -> None:
@@ -36,3 +45,37 @@ def test_RCV_3_no_acknowledged_change_is_lost_in_full(
 @pytest.mark.parametrize("single_file", [False, True])
 def test_OVL_9_a_part_that_lands_in_a_compaction_wins(single_file: bool, folder: Path) -> None:
     assert part_during_compaction(folder, single_file=single_file) == []
+
+
+MOVED = ("part", "attach", "tombstone", "import-append", "materialize-drop", "compact-parts")
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_RCV_2_a_dataset_that_is_moved_away_takes_all_or_nothing_along(
+    name: str, folder: Path
+) -> None:
+    """Another puts the dataset aside between any two calls: nothing is left where it was."""
+    operation = BY_NAME[name]
+    case = Case(operation, folder)
+    store = case.store
+    for at in range(len(case.attempts)):
+        write_disk(case.start, store.folder)
+        hook = Hook(store.folder, at=at, fault=lambda: archive_dataset(store.ds()._ctx))
+        raised = None
+        with no_lock(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", CommittedWarning)
+            try:
+                with hook.active(pid=DEAD_PID):
+                    operation.run(store)
+            except SequencesError as error:
+                raised = error
+        call = f"{name}, before call {at}: {' '.join(case.attempts[at])}: {raised!r}"
+        if not hook.reached:
+            # The recording has a few calls more: those of the lock.
+            assert at > 0.8 * len(case.attempts)
+            break
+        assert list((store.root / NAME).rglob("*.parquet")) == [], call
+        there = without_clock(read_state(store, operation))["archived"]
+        before, after = (without_clock(s)["table"] for s in (case.before, case.after))
+        assert there in ((before, after) if raised else (after,)), call
+        Dataset.open(store.root / "_archive", NAME).validate(registry_mode="namespace-either")

@@ -66,10 +66,15 @@ def _table(ds: Dataset) -> Any:
     return {n: [_plain(v) for v in table.column(n).to_pylist()] for n in sorted(table.schema.names)}
 
 
-def read_state(store: Store, operation: Operation) -> State:
-    """Read everything that a user sees, with nothing remembered from before."""
+def forget() -> None:
+    """Forget what this process remembers of files."""
     parts._INFOS.clear()
     registryfile._parse.cache_clear()
+
+
+def read_state(store: Store, operation: Operation) -> State:
+    """Read everything that a user sees, with nothing remembered from before."""
+    forget()
     told = operation.does == "log"
     return {
         "log": _log(store, notes=operation.name == "note") if told else None,

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -207,13 +208,48 @@ def test_RCV_1_owners(monkeypatch):
     host, boot, pid, start = mine.split("-")
     assert not door.owner_is_dead(mine)
     assert door.owner_is_dead(f"{host}-{boot}-{pid}-{int(start) + 1}"), "the number was used again"
-    assert door.owner_is_dead(f"{host}-otherboot-{pid}-{start}")
+    assert not door.owner_is_dead(f"{host}-otherboot-{pid}-{start}"), "another machine, maybe"
     assert door.owner_is_dead(f"{host}-{boot}-{_dead_pid()}-{start}")
     for doubt in ("", "x", f"elsewhere-{boot}-1-1", f"{host}-{boot}-x-1", f"{mine}-more"):
         assert not door.owner_is_dead(doubt)
     assert door.process_is_gone(door.host_name(), _dead_pid())
     assert not door.process_is_gone(door.host_name(), os.getpid())
     assert not door.process_is_gone("elsewhere", _dead_pid())
+
+
+def test_RCV_2_a_container_is_not_taken_for_its_machine(monkeypatch):
+    """Its process numbers are its own: one that is unknown outside may be a living writer."""
+    here = door.owner_tag()
+    real = os.stat
+
+    class InContainer:
+        st_ino = 0xF0000123
+
+    def stat(path, *args, **options):
+        return InContainer() if path == "/proc/self/ns/pid" else real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    door._boot_id.cache_clear()
+    try:
+        inside = door.owner_tag()
+        host, boot, _, start = inside.split("-")
+        assert boot != here.split("-")[1]
+        assert door.owner_is_dead(f"{host}-{boot}-{_dead_pid()}-{start}")
+        assert not door.owner_is_dead(f"{here.rpartition('-')[0]}1-{start}"), "of the machine"
+    finally:
+        monkeypatch.undo()
+        door._boot_id.cache_clear()
+    assert not door.owner_is_dead(f"{host}-{boot}-{_dead_pid()}-{start}"), "of the container"
+
+
+def test_RCV_2_an_export_removes_temporary_files_of_a_day_ago(tmp_path):
+    old, new, mine = (tmp_path / f".tmp-other-boot-1-1-0000000{n}" for n in range(3))
+    for path in (old, new, mine):
+        path.write_bytes(b"x")
+    os.utime(old, (1, time.time() - door.LITTER_S - 60))
+    with door.replaced_file(tmp_path / "out") as sink:
+        sink.write(b"y")
+    assert names(tmp_path) == sorted([new.name, mine.name, "out"])
 
 
 def _dead_pid() -> int:

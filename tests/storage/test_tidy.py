@@ -106,6 +106,46 @@ def test_RCV_2_staging_of_the_living_stays(layout):
     assert (layout.txn / "20260101-mine").exists()
 
 
+def test_RCV_2_who_wakes_up_while_its_staging_is_removed_commits_nothing(layout, monkeypatch):
+    """A process that slept for a day is alive: half of its files must not become a commit."""
+    stage = slots.Stage(layout, slots.highest_slot(layout), "x")
+    stage.open()
+    stage.small_file("_registry/x", b"x")
+    real, woken = door.unlink, []
+
+    def unlink(path: Path) -> None:
+        real(path)
+        if not woken:
+            woken.append(path)
+            with pytest.raises(FileNotFoundError):
+                stage.publish()
+
+    monkeypatch.setattr(door, "unlink", unlink)
+    tidy.tidy(layout, now=time.time() + 25 * HOUR)
+    assert woken
+    assert slots.highest_slot(layout) == stage.slot
+    assert not [p for p in layout.txn.iterdir() if OP[:8] in p.name or "dropped" in p.name]
+
+
+def test_RCV_2_staging_that_was_committed_while_it_was_being_removed_comes_back(layout):
+    stage = slots.Stage(layout, slots.highest_slot(layout), "x")
+    stage.open()
+    stage.small_file("_registry/x", b"x")
+    assert stage.publish()
+    stage.folder.rename(layout.txn / f"{tidy.DROPPED}{stage.operation_id}")
+    tidy.tidy(layout)
+    slots.settle(layout)
+    assert (layout.dir / "_registry/x").read_bytes() == b"x"
+
+
+def test_RCV_2_what_a_remover_left_is_removed(layout):
+    moved = layout.txn / f"{tidy.DROPPED}{OP}"
+    moved.mkdir()
+    (moved / "f0").write_bytes(b"x")
+    tidy.tidy(layout)
+    assert not moved.exists()
+
+
 def test_RCV_2_staging_of_a_committed_operation_is_never_removed(layout, dead):
     """The highest slot's folder holds the only copy of what is committed."""
     folder = staging(layout, dead)
@@ -244,6 +284,16 @@ def test_EVT_5_a_log_that_was_rotated_away_is_not_written_again(layout, dead):
     layout.events.unlink()
     tidy.tidy(layout, now=time.time() + 2000)
     assert numbers(layout) == []
+
+
+def test_EVT_5_a_clock_that_was_put_back_hides_no_commit(layout, dead):
+    """The last look at the log, by a clock that ran ahead, lies in the future."""
+    commit(layout)
+    age(layout.txn / "checked", -25 * HOUR)
+    part(layout, 7, pid=gone_pid(dead))
+    commit(layout)
+    assert numbers(layout) == [7]
+    assert (layout.txn / "checked").stat().st_mtime <= time.time() + 1
 
 
 def test_EVT_5_a_slots_missing_line_is_completed(layout):

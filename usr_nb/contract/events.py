@@ -175,22 +175,23 @@ def encode_event(event: Mapping[str, Any]) -> bytes:
     """Return the event as one compact JSON line with its newline, at most 1 MiB.
 
     Where it would be longer, the largest of args, metrics, artifacts and maintenance
-    are replaced by ``{"truncated": true, "bytes": n}`` (``operation_id`` is always kept).
+    are replaced by ``{"truncated": true, "bytes": n}``. ``operation_id`` is always kept, and
+    ``files``, which says what a commit installed and with which digests, as long as it fits.
     """
     line = _dump(event)
-    if len(line) > MAX_LINE_BYTES:
-        slim = dict(event)
-        parts = ("args", "metrics", "artifacts", "maintenance")
-        for name in sorted(parts, key=lambda p: -len(_dump(slim.get(p)))):
-            body = slim.get(name) or {}
-            keep = {"operation_id": body["operation_id"]} if "operation_id" in body else {}
+    if len(line) <= MAX_LINE_BYTES:
+        return line
+    slim = dict(event)
+    parts = ("args", "metrics", "artifacts", "maintenance")
+    for name in sorted(parts, key=lambda p: -len(_dump(slim.get(p)))):
+        body = slim.get(name) or {}
+        for kept in (("operation_id", "files"), ("operation_id",)):
+            keep = {k: body[k] for k in kept if k in body}
             slim[name] = {**keep, "truncated": True, "bytes": len(_dump(body))}
             line = _dump(slim)
             if len(line) <= MAX_LINE_BYTES:
-                break
-        else:
-            raise ValidationError("An event line would be longer than 1 MiB")
-    return line
+                return line
+    raise ValidationError("An event line would be longer than 1 MiB")
 
 
 def _dump(value: Any) -> bytes:

@@ -312,7 +312,13 @@ def append_part(
     if made is None:
         return None
     table, metadata, event = made
-    path, sha256 = link_part(ctx.layout, namespace, table, metadata)
+    try:
+        path, sha256 = link_part(ctx.layout, namespace, table, metadata)
+    except FileNotFoundError as error:
+        raise StorageError(
+            f"{ctx.layout.dir} was moved or removed while a part was written to it",
+            hint="Find out where it is now, and whether the part is in it, before you repeat.",
+        ) from error
     event["artifacts"] = {
         "operation_id": operation,
         "files": [{"path": path, "sha256": sha256}],

@@ -244,7 +244,7 @@ def link_part(
     at = parse(metadata[META_CREATED_AT].decode())
     path = f"{overlay_folder(namespace)}/{part_file_name(at)}"
     check_parents(layout, path)
-    with door.new_file(layout.dir / path) as sink:
+    with door.new_file(layout.dir / path, within=layout.dir) as sink:
         schema = with_metadata(table.schema, dict(metadata))
         write_batches(sink, schema, [table], total=table.num_rows)
     return path, sink.sha256

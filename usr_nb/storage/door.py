@@ -24,15 +24,20 @@ import socket
 import stat
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Final, cast
 
 from usr_nb.contract.progress import tracked
 from usr_nb.errors import StorageError
 
 TEMP_PREFIX = ".tmp-"
+#: The process numbers that are those of the machine (``PROC_PID_INIT_INO`` of Linux).
+_FIRST_PID_SPACE: Final = 0xEFFFFFFC
+#: After this time even what may have a living owner counts as left over.
+LITTER_S: Final = 24 * 3600.0
 _TORN_LOOKS = 5
 _TORN_PAUSE_S = 0.002
 _TEMP_NAME = re.compile(r"\.tmp-(?P<owner>[^/]+)-[0-9a-f]{8}\Z")
@@ -70,10 +75,17 @@ def _slug(text: str) -> str:
 
 @cache
 def _boot_id() -> str:
+    """Return what names the set of processes that we can look up: a boot, or a container in it."""
     try:
-        return _slug(Path("/proc/sys/kernel/random/boot_id").read_text())[:8]
+        boot = _slug(Path("/proc/sys/kernel/random/boot_id").read_text())[:8]
     except OSError:
-        return "0"
+        return f"{uuid.getnode():x}"
+    try:
+        space = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return boot
+    # A container has numbers of its own: one that is unknown here may be in use there.
+    return boot if space == _FIRST_PID_SPACE else f"{boot}{space:x}"
 
 
 def _start_time(pid: int) -> str | None:
@@ -104,12 +116,13 @@ def owner_tag() -> str:
 
 
 def owner_is_dead(tag: str) -> bool:
-    """Say whether the process of an owner tag is provably gone; False when in doubt."""
+    """Say whether the process of an owner tag is provably gone; False when in doubt.
+
+    Of another boot nothing is known: machines that share a folder may share a name as well.
+    """
     parts = tag.split("-")
-    if len(parts) != 4 or parts[0] != _slug(host_name()) or not parts[2].isdigit():
+    if len(parts) != 4 or parts[:2] != [_slug(host_name()), _boot_id()] or not parts[2].isdigit():
         return False
-    if parts[1] != _boot_id():
-        return True
     start = _start_time(int(parts[2]))
     return start is None or (start != parts[3] and "0" not in (start, parts[3]))
 
@@ -171,11 +184,19 @@ def sync_file(path: Path) -> None:
             os.close(fd)
 
 
-def make_dirs(path: Path) -> None:
-    """Create a folder and its parents; each new name is fsynced in its parent."""
+def make_dirs(path: Path, *, within: Path | None = None) -> None:
+    """Create a folder and its parents; each new name is fsynced in its parent.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder `within`, which has to be there already, is gone.
+    """
     if path.is_dir():
         return
-    make_dirs(path.parent)
+    if path == within:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    make_dirs(path.parent, within=within)
     with typed(path, "create folder"), contextlib.suppress(FileExistsError):
         os.mkdir(path)
     if not path.is_dir():
@@ -291,13 +312,14 @@ def temp_path(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def new_file(path: Path) -> Iterator[Sink]:
+def new_file(path: Path, *, within: Path | None = None) -> Iterator[Sink]:
     """Write a new file that appears whole under a name not yet taken.
 
     On leaving without an error it is fsynced and linked to `path`; ``FileExistsError`` if the name
-    is taken. On any error the temporary file is removed and nothing appears.
+    is taken, ``FileNotFoundError`` if the folder `within` is gone. On any error the temporary file
+    is removed and nothing appears.
     """
-    with _aside(path) as sink:
+    with _aside(path, within=within) as sink:
         yield sink
         sink.seal()
         with typed(path, "create"):
@@ -315,7 +337,8 @@ def new_file(path: Path) -> Iterator[Sink]:
 def replaced_file(path: Path) -> Iterator[Sink]:
     """Write a file that takes the place of `path` in one step, for files of no slot (exports).
 
-    Temporary files that dead processes left in its folder are removed: nobody else would.
+    Temporary files that dead processes left in its folder (or anybody, a day ago) are removed:
+    nobody else would.
     """
     _sweep(path.parent)
     with _aside(path) as sink:
@@ -330,13 +353,17 @@ def _sweep(folder: Path) -> None:
     with contextlib.suppress(OSError, StorageError):
         for name in os.listdir(folder):
             owner = temp_owner(name)
-            if owner is not None and owner_is_dead(owner):
-                unlink(folder / name)
+            if owner is None:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                age = time.time() - (folder / name).lstat().st_mtime
+                if owner_is_dead(owner) or age > LITTER_S:
+                    unlink(folder / name)
 
 
 @contextlib.contextmanager
-def _aside(path: Path) -> Iterator[Sink]:
-    make_dirs(path.parent)
+def _aside(path: Path, *, within: Path | None = None) -> Iterator[Sink]:
+    make_dirs(path.parent, within=within)
     sink = Sink(temp_path(path.parent))
     try:
         yield sink

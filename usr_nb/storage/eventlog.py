@@ -64,12 +64,10 @@ def read_events(path: Path, *, fold: bool = True) -> Iterator[dict[str, Any]]:
 
 def logged_operations(path: Path) -> set[str]:
     """Return the operation ids that have at least one complete line."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return set()
-    end = data.rfind(b"\n") + 1
-    return {m.decode(errors="replace") for m in _OPERATION.findall(data, 0, end)}
+    # Line by line: the log of a large project does not fit into everybody's memory.
+    return {
+        m.decode(errors="replace") for _, line in read_lines(path) for m in _OPERATION.findall(line)
+    }
 
 
 class Mentions:

@@ -78,7 +78,7 @@ class Stage:
 
     def open(self) -> None:
         """Create the staging folder, signed by its owner."""
-        door.make_dirs(self.folder)
+        door.make_dirs(self.folder, within=self.layout.txn)
         door.write_hint(self.folder / OWNER_FILE, self.intent.owner.encode())
 
     @contextmanager
@@ -233,11 +233,11 @@ def roll_forward(layout: Layout, intent: Intent, *, recovering: bool) -> None:
         target = layout.dir / item.path
         check_parents(layout, item.path)
         if (folder / item.staged).exists():
-            door.make_dirs(target.parent)
             try:
+                door.make_dirs(target.parent, within=layout.dir)
                 door.rename(folder / item.staged, target)
             except FileNotFoundError:
-                continue  # Another process did it.
+                continue  # Another process did it, or moved the dataset away.
         touched.add(target.parent)
     for parent in touched:
         # An installed file may have been taken away since, and its folder with it.
@@ -280,8 +280,8 @@ def _retire(layout: Layout, intent: Intent, gone: Retire) -> None:
         target = layout.dir / gone.to
     if not is_listed(source, gone):
         return
-    door.make_dirs(target.parent)
     try:
+        door.make_dirs(target.parent, within=layout.dir)
         door.rename(source, target)
     except FileNotFoundError:
         return

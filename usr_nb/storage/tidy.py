@@ -41,11 +41,12 @@ from usr_nb.storage.layout import (
 from usr_nb.storage.parquet import file_metadata, open_parquet
 
 RETIRED_S: Final = 15 * 60.0
-LITTER_S: Final = 24 * 3600.0
 UNLOGGED_S: Final = 60.0
 #: How far behind the last look at the log the next one begins: a commit that was too young then
 #: is old enough now.
 OVERLAP_S: Final = 2 * UNLOGGED_S
+#: Before the name of a staging folder that somebody is removing.
+DROPPED: Final = "dropped-"
 _CHECKED = "checked"
 _MAX_OWNER = 256
 
@@ -118,12 +119,40 @@ def _remove_staging(layout: Layout, now: float) -> None:
             continue
         folder = Path(entry.path)
         with contextlib.suppress(FileNotFoundError):
-            if not door.owner_is_dead(staging_owner(folder)) and age_of(folder, now) <= LITTER_S:
+            if (
+                not door.owner_is_dead(staging_owner(folder))
+                and age_of(folder, now) <= door.LITTER_S
+            ):
                 continue
             number = highest_slot(layout)
             intent = read_slot(layout, number) if number else None
             if intent is None or intent.operation_id != entry.name:
-                door.remove_flat_dir(folder)
+                _drop_staging(layout, folder)
+    for entry in children(layout.txn):
+        if entry.name.startswith(DROPPED) and entry.is_dir(follow_symlinks=False):
+            _drop_moved(layout, Path(entry.path))
+
+
+def _drop_staging(layout: Layout, folder: Path) -> None:
+    """Remove a staging folder so that its owner, if it lives after all, cannot commit the rest.
+
+    Clocks are put forward, and processes wake up after a day: taken away file by file, what is
+    left of it could still be linked to a slot. After the rename there is nothing to link.
+    """
+    moved = layout.txn / f"{DROPPED}{folder.name}"
+    door.rename(folder, moved)
+    _drop_moved(layout, moved)
+
+
+def _drop_moved(layout: Layout, moved: Path) -> None:
+    operation = moved.name.removeprefix(DROPPED)
+    number = highest_slot(layout)
+    intent = read_slot(layout, number) if number else None
+    if intent is not None and intent.operation_id == operation:
+        # Committed between the last look and the rename.
+        door.rename(moved, layout.txn / operation)
+    else:
+        door.remove_flat_dir(moved)
 
 
 def staging_owner(folder: Path) -> str:
@@ -154,7 +183,7 @@ def _remove_temps(layout: Layout, now: float) -> None:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 age = now - entry.stat(follow_symlinks=False).st_mtime
-                if door.owner_is_dead(owner) or age > LITTER_S:
+                if door.owner_is_dead(owner) or age > door.LITTER_S:
                     door.unlink(Path(entry.path))
 
 
@@ -180,6 +209,9 @@ def complete_log(layout: Layout, *, done: str | None = None, now: float | None =
     """
     at = time.time() if now is None else now
     looked = _last_look(layout)
+    if looked - at > UNLOGGED_S:
+        # The clock was put back. Commits made since would count as older than the last look.
+        looked = 0.0
     since = looked - OVERLAP_S
     known = eventlog.Mentions(layout.events)
     missing: list[dict[str, Any]] = []

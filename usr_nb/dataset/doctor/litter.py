@@ -13,7 +13,6 @@ from usr_nb.storage import door, lock
 from usr_nb.storage.intents import Intent, dataset_exists, is_operation_id
 from usr_nb.storage.layout import RETIRED, Layout
 from usr_nb.storage.tidy import (
-    LITTER_S,
     RETIRED_S,
     age_of,
     children,
@@ -44,7 +43,7 @@ def due_temps(s: Subject) -> list[Path]:
     """Return temporary files of the dead in folders that no writer of this folder sweeps."""
     swept = set(temp_folders(s.layout))
     return [p for f in _folders(s) if f not in swept for p, life, age in _in(s, f)
-            if life == "dead" or age > LITTER_S]  # fmt: skip
+            if life == "dead" or age > door.LITTER_S]  # fmt: skip
 
 
 def _folders(s: Subject) -> list[Path]:
@@ -87,7 +86,7 @@ def _temps(s: Subject, folder: Path) -> Iterator[Finding]:
 
 
 def _left(s: Subject, path: Path, what: str, *, life: Life, age: float) -> Finding:
-    due = life == "dead" or age > LITTER_S
+    due = life == "dead" or age > door.LITTER_S
     state = {"dead": "which has ended", "alive": "which is running",
              "unknown": "of which nothing is known"}[life]  # fmt: skip
     rel = path.relative_to(s.layout.dir).as_posix()
