@@ -18,7 +18,7 @@ from tests.crash.plan import SAMPLE, cut_power, errors_everywhere, kill_everywhe
 from tests.crash.turns import Turns, part_during_compaction
 from tests.crash.verdict import Case
 from usr_nb import SequencesError
-from usr_nb.dataset import compaction
+from usr_nb.dataset import compaction, context
 from usr_nb.overlay import parts
 from usr_nb.storage import door, slots, tidy, view
 
@@ -135,6 +135,13 @@ def _not(*_: Any, **__: Any) -> None:
 def _pruned_too_early() -> Iterator[None]:
     guard = "if highest_slot(self.layout) > self.slot + 1 and intent_path.exists():"
     with changed(slots.Stage, "publish", (guard, "if False:")), instead(slots, "KEEP_SLOTS", 1):
+        yield
+
+
+@contextlib.contextmanager
+def _looked_once() -> Iterator[None]:
+    look = ("if slots.highest_slot(layout) == number:", "if True:")
+    with changed(view, "open_view", look), instead(context, "open_view", view.open_view):
         yield
 
 
@@ -272,9 +279,7 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "a reader does not look whether a commit came in between",
-        lambda: changed(
-            view, "open_view", ("if slots.highest_slot(layout) == number:", "if True:")
-        ),
+        _looked_once,
         reading("materialize-drop"),
     ),
     Mistake(
