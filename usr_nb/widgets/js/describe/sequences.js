@@ -2,7 +2,7 @@
 import { el } from "../lib/dom.js";
 import { grouped } from "../lib/numbers.js";
 import { bar, histogram } from "./marks.js";
-import { rangeText, share } from "./words.js";
+import { nullText, rangeText } from "./words.js";
 
 /** @typedef {import("./words.js").Numbers} Numbers */
 /**
@@ -30,10 +30,12 @@ export function sequenceCards(all, kept, { choose, ...place }) {
   const some = kept ? new Map(kept.letters) : null;
   const keptTotal = kept ? kept.letters.reduce((sum, [, n]) => sum + n, 0) : 0;
   const letters = all.letters.slice(0, MOST_LETTERS).map(([letter, n]) => {
-    const row = el("span", { class: "desc-letter", "data-testid": `letter-${letter}`, title: `${letter}: ${grouped(n)}` }, el("b", {}, letter), bar((100 * n) / total, "all"), share(n, total));
-    if (some) row.append(el("small", { class: "kept" }, share(some.get(letter) ?? 0, keptTotal)));
+    const row = el("span", { class: "desc-letter", "data-testid": `letter-${letter}`, title: `${letter}: ${grouped(n)}` }, el("b", {}, letter), bar((100 * n) / total, "all"), nullText((100 * n) / total));
+    if (some) row.append(el("small", { class: "kept" }, nullText((100 * (some.get(letter) ?? 0)) / Math.max(1, keptTotal))));
     return row;
   });
+  // Lengths of nucleotides and of proteins together have no one unit.
+  const unit = all.gc.count === 0 ? { unit: "aa" } : all.gc.count === all.lengths.count ? { unit: "nt" } : {};
   const same = Object.entries(KINDS).map(([kind, words]) => {
     const found = (kept ?? all).duplicates[kind] ?? { groups: 0, records: 0 };
     const whole = all.duplicates[kind];
@@ -45,7 +47,7 @@ export function sequenceCards(all, kept, { choose, ...place }) {
     return el("div", {}, line, button);
   });
   return el("div", { class: "desc-cards", "data-testid": "sequences", role: "group", "aria-label": "Sequences" },
-    distribution("Length", all.lengths, kept?.lengths, {}), distribution("GC", all.gc, kept?.gc, percent),
+    distribution("Length", all.lengths, kept?.lengths, unit), distribution("GC", all.gc, kept?.gc, percent),
     el("div", { class: "desc-card desc-letters" }, el("h5", {}, "Letters"), ...letters),
     el("div", { class: "desc-card" }, el("h5", {}, "Duplicates"), ...same));
 }

@@ -20,7 +20,7 @@ export const share = (part, of) => `${of === 0 ? "0.0" : ((100 * part) / of).toF
 /** @param {number} part @param {number} of */
 export const partOf = (part, of) => `${grouped(part)} of ${grouped(of)} (${share(part, of)})`;
 
-/** Percent of nulls: never 0 or 100 where it is not. @param {number} percent */
+/** A percentage: never 0 or 100 where it is not. @param {number} percent */
 export function nullText(percent) {
   if (percent === 0 || percent === 100) return `${percent} %`;
   if (percent < 0.05) return "< 0.1 %";
