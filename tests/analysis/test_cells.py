@@ -100,7 +100,7 @@ def test_what_is_kept_stays_bounded(root, monkeypatch):
         some = Cells(merged)
         for name in ("id", "sequence", "created_at"):
             some.take(np.arange(ROWS), [name])
-        assert some._kept_bytes <= 500
-        assert some._kept_bytes == sum(v.nbytes for v in some._kept.values())
+        assert some.kept_bytes <= 500
+        assert some.kept_bytes == sum(v.nbytes for v in some._reader._kept.values())
         with pytest.raises(SchemaError, match="nope"):
             some.take(np.arange(2), ["nope"])

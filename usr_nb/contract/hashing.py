@@ -102,3 +102,66 @@ def _one_prefix(value: str) -> int:
         pass
     digest = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big")
+
+
+def id_words(ids: pa.Array) -> U64 | None:
+    """Return ids as five numbers of eight letters each, or None if not all have 40 bytes.
+
+    Parameters
+    ----------
+    ids : pyarrow.Array of string
+
+    Returns
+    -------
+    numpy.ndarray of uint64, shape (rows, 5)
+        Equal exactly where the ids are. It shares the memory of `ids`.
+    """
+    n = len(ids)
+    if n == 0:
+        return np.zeros((0, 5), np.uint64)
+    if ids.type != pa.string() or ids.null_count:
+        return None
+    _, offsets_buf, data = ids.buffers()
+    offsets = np.frombuffer(offsets_buf, np.int32, n + 1, 4 * ids.offset)
+    first = int(offsets[0])
+    if data is None or int(offsets[-1]) - first != n * ID_HEX_DIGITS:
+        return None
+    if not (np.diff(offsets) == ID_HEX_DIGITS).all():
+        return None
+    return np.frombuffer(data, "<u8", 5 * n, first).reshape(n, 5)
+
+
+def leading_bits(words: U64) -> U64:
+    """Return the first 16 hexadecimal digits of each id as a number.
+
+    Of other letters than lower-case hexadecimal digits it makes some number, equal for equal ids.
+
+    Parameters
+    ----------
+    words : numpy.ndarray of uint64, shape (rows, 5)
+        From :func:`id_words`.
+
+    Examples
+    --------
+    >>> words = id_words(pa.array(["0123456789abcdef" + 24 * "0"]))
+    >>> hex(leading_bits(words)[0])
+    '0x123456789abcdef'
+    """
+    return (_packed(words[:, 0]) << np.uint64(32)) | _packed(words[:, 1])
+
+
+def _packed(letters: U64) -> U64:
+    """Return eight hexadecimal letters per number as 32 bits, all at once within the register."""
+    u = np.uint64
+    x = letters.astype("<u8", copy=True).byteswap()
+    x = (x & u(0x0F0F0F0F0F0F0F0F)) + u(9) * ((x >> u(6)) & u(0x0101010101010101))
+    x = (x | (x >> u(4))) & u(0x00FF00FF00FF00FF)
+    x = (x | (x >> u(8))) & u(0x0000FFFF0000FFFF)
+    packed: U64 = (x | (x >> u(16))) & u(0x00000000FFFFFFFF)
+    return packed
+
+
+def are_hex(words: U64) -> bool:
+    """Say whether all ids are of lower-case hexadecimal digits."""
+    letters = words.tobytes()
+    return not letters.translate(None, b"0123456789abcdef")

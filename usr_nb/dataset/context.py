@@ -103,6 +103,7 @@ class Context:
                 self.reading_registry(),
                 include_overlays=include_overlays,
                 include_deleted=include_deleted,
+                use_caches=True,
             )
 
     def event(

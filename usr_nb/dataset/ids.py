@@ -17,6 +17,8 @@ from usr_nb.errors import RecordNotFound, ValidationError, some
 from usr_nb.overlay.merge import Merged
 
 MIN_PREFIX: Final = 7
+#: Up to so many ids are looked up one by one in the index.
+_FEW: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,31 @@ def find(merged: Merged, ids: str | Iterable[str], *, allow_missing: bool | None
         If an id is unknown (unless `allow_missing`) or a prefix fits several ids.
     """
     asked = as_ids(ids)
-    column = merged.base_keys("id").combine_chunks()
-    at = pc.index_in(pa.array(asked, pa.string()), value_set=column).to_pylist()
     full: dict[str, int] = {}
     missing: list[str] = []
-    for given, row in zip(asked, at, strict=True):
-        if row is not None:
-            full[given] = row
-            continue
-        name, place = _by_prefix(column, given) if len(given) < ID_HEX_DIGITS else (None, -1)
-        if name is None:
-            missing.append(given)
-        else:
-            full[name] = place
+    left = asked
+    if len(asked) <= _FEW:
+        known = merged.rows_by_id(asked)
+        # In the order asked for; what the index does not know is looked for in the base.
+        if all(rows for rows in known):
+            for given, rows in zip(asked, known, strict=True):
+                if len(rows) > 1 and len(given) < ID_HEX_DIGITS:
+                    raise _ambiguous(given, len(rows), [name for name, _ in rows[:10]])
+                name, row = rows[0]
+                full[name] = row
+            left = []
+    if left:
+        column = merged.base_keys("id").combine_chunks()
+        at = pc.index_in(pa.array(left, pa.string()), value_set=column).to_pylist()
+        for given, row in zip(left, at, strict=True):
+            if row is not None:
+                full[given] = row
+                continue
+            whole, place = _by_prefix(column, given) if len(given) < ID_HEX_DIGITS else (None, -1)
+            if whole is None:
+                missing.append(given)
+            else:
+                full[whole] = place
     if missing and not allow_missing:
         raise RecordNotFound(
             f"{len(missing):,} of {len(asked):,} ids are not in the dataset: {some(missing)}",
@@ -87,9 +101,12 @@ def find(merged: Merged, ids: str | Iterable[str], *, allow_missing: bool | None
 def _by_prefix(column: pa.Array, prefix: str) -> tuple[str | None, int]:
     hits = np.flatnonzero(pc.starts_with(column, prefix).to_numpy(zero_copy_only=False))
     if len(hits) > 1:
-        matches = column.take(pa.array(hits[:10])).to_pylist()
-        raise RecordNotFound(
-            f"Id prefix '{prefix}' fits {len(hits):,} records",
-            hint=f"Give more letters: {some(matches, 10)}.",
-        )
+        raise _ambiguous(prefix, len(hits), column.take(pa.array(hits[:10])).to_pylist())
     return (column[int(hits[0])].as_py(), int(hits[0])) if len(hits) else (None, -1)
+
+
+def _ambiguous(prefix: str, count: int, matches: list[str]) -> RecordNotFound:
+    return RecordNotFound(
+        f"Id prefix '{prefix}' fits {count:,} records",
+        hint=f"Give more letters: {some(matches, 10)}.",
+    )

@@ -20,7 +20,8 @@ from usr_nb.errors import RecordNotFound, ValidationError
 from usr_nb.filter.engine import visible
 from usr_nb.filter.kept import Kept, Where, as_filter, kept
 from usr_nb.filter.order import By, sort_keys, sorted_rows
-from usr_nb.overlay.merge import BATCH_ROWS, Merged
+from usr_nb.overlay.base import BATCH_ROWS
+from usr_nb.overlay.merge import Merged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,9 +96,7 @@ def head(
             columns = [c for c in merged.schema.names if "__" not in c]
         if (wanted := as_filter(where)) is not None:
             return Kept(merged, wanted).first(n, columns)
-        hidden = 0 if include_deleted else merged.tombstone_rows()
-        n = min(n, merged.base_rows)
-        return merged.table(columns, limit_base=n + hidden).slice(0, n)
+        return merged.take(merged.first_live(n), columns)
 
 
 def get(
@@ -117,9 +116,9 @@ def get(
     """
     with ctx.merged(include_deleted=include_deleted) as merged:
         found = find(merged, ids, allow_missing=None)
-        live = None if include_deleted else merged.live_mask()
-        if live is not None and not live[found.rows].all():
-            hidden = found.ids[int(np.flatnonzero(~live[found.rows])[0])]
+        hidden_at = np.flatnonzero(~merged.is_live(found.rows))
+        if len(hidden_at) and not include_deleted:
+            hidden = found.ids[int(hidden_at[0])]
             raise RecordNotFound(
                 f"Record {hidden} is deleted (tombstoned)",
                 hint="Show it with --include-deleted, or bring it back with `usr restore`.",

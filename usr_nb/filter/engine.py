@@ -37,7 +37,8 @@ from usr_nb.filter.tree import (
     Text,
 )
 from usr_nb.filter.values import Value
-from usr_nb.overlay.merge import BATCH_ROWS, Merged
+from usr_nb.overlay.base import BATCH_ROWS
+from usr_nb.overlay.merge import Merged
 
 Int = npt.NDArray[np.int64]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -130,7 +131,10 @@ def whole(merged: Merged) -> Merged:
     """Return the merged table of the same instant with every overlay and tombstoned row."""
     found = _WHOLE.get(merged)
     if found is None:
-        found = Merged(merged.view, merged.registry, include_overlays=True, include_deleted=True)
+        found = Merged(
+            merged.view, merged.registry, include_overlays=True, include_deleted=True,
+            use_caches=merged.use_caches,
+        )  # fmt: skip
         _WHOLE[merged] = found
     return found
 

@@ -14,7 +14,8 @@ from usr_nb.errors import ValidationError
 from usr_nb.filter.engine import visible, whole
 from usr_nb.filter.motif import Places, Strand, find_places, motif_search
 from usr_nb.filter.tree import Filter
-from usr_nb.overlay.merge import BATCH_ROWS, Merged
+from usr_nb.overlay.base import BATCH_ROWS
+from usr_nb.overlay.merge import Merged
 
 HIT_SCHEMA = pa.schema([
     pa.field("id", pa.string(), nullable=False),

@@ -12,7 +12,8 @@ from usr_nb.errors import ValidationError
 from usr_nb.filter.engine import filtered_batches, visible
 from usr_nb.filter.line import parse_filter
 from usr_nb.filter.tree import Filter
-from usr_nb.overlay.merge import BATCH_ROWS, Merged
+from usr_nb.overlay.base import BATCH_ROWS
+from usr_nb.overlay.merge import Merged
 
 Where = Filter | str
 

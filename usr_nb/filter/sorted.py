@@ -11,7 +11,8 @@ from usr_nb.errors import ValidationError
 from usr_nb.filter.engine import visible
 from usr_nb.filter.kept import Where, as_filter, kept
 from usr_nb.filter.order import By, Int, sort_keys, sorted_rows
-from usr_nb.overlay.merge import BATCH_ROWS, Merged
+from usr_nb.overlay.base import BATCH_ROWS
+from usr_nb.overlay.merge import Merged
 
 
 class Chosen(Merged):

@@ -6,61 +6,43 @@ holds both decides, and a null it holds is a value. Where no part speaks, the ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from usr_nb.contract.essentials import ARROW_SCHEMA, ESSENTIALS
+from usr_nb.contract.essentials import ESSENTIALS
 from usr_nb.contract.names import TOMBSTONE_NS, namespace_of
 from usr_nb.contract.progress import tracked
 from usr_nb.contract.records import TOMBSTONE_SCHEMA
 from usr_nb.contract.registry import Registry
-from usr_nb.contract.types import plain_type, same_type, stored_as, type_text
+from usr_nb.contract.types import same_type, type_text
 from usr_nb.errors import SchemaError, did_you_mean, join_hints, some
+from usr_nb.overlay.base import BATCH_ROWS, Base, Piece
+from usr_nb.overlay.column import Column, RowReader, Streamed, load, one, streams, together
+from usr_nb.overlay.idindex import candidates
 from usr_nb.overlay.lookup import Int, KeySpace, base_column, normal_keys
 from usr_nb.overlay.parts import PartInfo, check_registered, parts_of
-from usr_nb.storage.parquet import check_names, reading, sound
+from usr_nb.overlay.places import Finding, Places
+from usr_nb.storage.caches import Unusable
+from usr_nb.storage.parallel import in_order
+from usr_nb.storage.parquet import reading, sound
 from usr_nb.storage.view import View
 
 Mask = npt.NDArray[np.bool_]
-BATCH_ROWS = 65_536
-BaseKeys = Callable[[str], pa.ChunkedArray]
+#: Up to so many rows are read by the row groups concerned, more of them by whole columns.
+FEW_ROWS = 32_768
+#: What is kept of decoded row groups while some rows are read, in bytes.
+READ_BYTES = 64 << 20
+_DELETED = "usr__deleted"
 
 
-@dataclass
-class Column:
-    """One overlay column over some base rows: the values of its parts and where to look.
-
-    ``source`` holds, per row, the position in ``values`` or -1 where no part speaks.
-    """
-
-    values: pa.ChunkedArray
-    source: Int
-
-    def take(self, rows: slice, below: pa.Array | None) -> pa.Array:
-        """Return the merged cells of a run of rows; `below` are the base's values, if any."""
-        at = self.source[rows]
-        silent = at < 0
-        if not silent.any():
-            return _one(self.values.take(pa.array(at)))
-        spoken = _one(self.values.take(pa.array(at, mask=silent)))
-        if below is None:
-            return spoken
-        n = len(at)
-        both = pa.concat_arrays([spoken, below])
-        return both.take(pa.array(np.where(silent, n + np.arange(n), np.arange(n))))
-
-
-def _one(values: pa.ChunkedArray) -> pa.Array:
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-
-
-class Merged:
+class Merged(Base):
     """The merged table of one view. Cheap to make; columns are read when they are asked for.
 
     Parameters
@@ -73,6 +55,9 @@ class Merged:
         True: all; False: the base alone; a list: only these namespaces.
     include_deleted : bool
         Whether tombstoned rows, and the columns ``usr__*``, are there.
+    use_caches : bool
+        Whether caches outside the dataset may be used and made (``docs/format.md``): for reading
+        only. What writes or validates looks into the files.
     """
 
     def __init__(
@@ -82,9 +67,9 @@ class Merged:
         *,
         include_overlays: bool | Sequence[str] = True,
         include_deleted: bool = False,
+        use_caches: bool = False,
     ) -> None:
-        self.view = view
-        self.registry = registry
+        super().__init__(view, registry)
         self.include_deleted = include_deleted
         if isinstance(include_overlays, str):
             include_overlays = [include_overlays]
@@ -96,52 +81,14 @@ class Merged:
             wanted = set(include_overlays) & set(view.overlays)
         self._wanted = wanted | ({TOMBSTONE_NS} & set(view.overlays) if include_deleted else set())
         self._parts: dict[str, list[PartInfo]] = {}
-        self._base_keys: dict[str, pa.ChunkedArray] = {}
+        self.use_caches = use_caches
+        self._use_finding(use_caches=use_caches)
+
+    def _use_finding(self, *, use_caches: bool) -> None:
+        self._finding = Finding(self.view, self.base_keys, use_caches=use_caches)
+        self._places: dict[str, Places] = {}
 
     # What there is ----------------------------------------------------------------------------
-
-    @property
-    def base_rows(self) -> int:
-        """Rows of the base, tombstoned ones included."""
-        return int(self.view.base.metadata.num_rows)
-
-    @cached_property
-    def base_schema(self) -> pa.Schema:
-        """Schema of the base, in plain types, without metadata."""
-        schema = check_names(self.view.base.schema_arrow, self.view.layout.records)
-        return pa.schema([pa.field(f.name, self._base_type(f), f.nullable) for f in schema])
-
-    def base_field(self, name: str) -> pa.Field:
-        """Return a column of the base as it is read; a damaged base may lack an essential one.
-
-        Raises
-        ------
-        SchemaError
-            If it is missing, there twice, or essential and of another kind than it must be.
-        """
-        at = self.base_schema.get_field_index(name)
-        field = self.base_schema.field(at) if at >= 0 else None
-        kind = ARROW_SCHEMA.field(name).type if name in ESSENTIALS else None
-        whole = kind is not None and pa.types.is_integer(kind)
-        if field is not None and (
-            kind is None or field.type.id == kind.id or (whole and pa.types.is_integer(field.type))
-        ):
-            return field
-        why = "is not there, or there twice" if field is None else f"is {field.type}, not {kind}"
-        raise SchemaError(
-            f"{self.view.layout.records}: column '{name}' {why}",
-            hint="Run `usr validate`; restore the file from a snapshot or another copy.",
-        )
-
-    def _base_type(self, field: pa.Field) -> pa.DataType:
-        entry = self.registry.get(namespace_of(field.name) or "")
-        column = entry.column(field.name) if entry is not None else None
-        if column is not None and stored_as(field.type, column.arrow_type):
-            return column.arrow_type
-        if pa.types.is_timestamp(field.type) and field.type.tz not in (None, "UTC"):
-            # Stored as UTC in any case; what a file calls its zone may be no zone at all.
-            return pa.timestamp(field.type.unit, "UTC")
-        return plain_type(field.type)
 
     def parts(self, namespace: str) -> list[PartInfo]:
         """Return the parts of a namespace, oldest first, checked against the registry."""
@@ -217,28 +164,27 @@ class Merged:
         """
         names = self.check_columns(columns)
         total = self.base_rows if limit_base is None else min(limit_base, self.base_rows)
-        overlays = self.overlay_columns(names, total)
-        live = None if self.include_deleted else self.live_mask(total)
+        if total <= FEW_ROWS < self.base_rows:
+            table = self.take(self._live_of(np.arange(total)), names)
+            yield from table.to_batches(max_chunksize=batch_rows)
+            return
         schema = pa.schema([self.field(n) for n in names])
+        live = None if self.include_deleted else self.live_mask(total)
         needed = [n for n in names if n in self.base_schema.names]
-        start = 0
-        for batch in self.base_batches(needed or ["id"], batch_rows=batch_rows, limit=total):
-            rows = slice(start, start + batch.num_rows)
-            start += batch.num_rows
-            arrays = []
-            for name in names:
-                below = batch.column(name) if name in needed else None
-                if name in overlays:
-                    arrays.append(overlays[name].take(rows, below))
-                elif below is not None:
-                    arrays.append(below)
-                else:
-                    arrays.append(pa.nulls(batch.num_rows, self.field(name).type))
-            out = pa.RecordBatch.from_arrays(arrays, schema=schema)
-            if live is not None and not live[rows].all():
-                out = out.filter(pa.array(live[rows]))
-            if out.num_rows:
-                yield out
+        with contextlib.ExitStack() as held:
+            overlays = self._scanned(names, total, held)
+            pieces = self.pieces(needed or ["id"], total, batch_rows)
+
+            def merge(piece: Piece) -> list[pa.RecordBatch]:
+                read = self.read_piece(piece, needed or ["id"], batch_rows)
+                merged = [
+                    _merged_batch(rows, batch, overlays, schema=schema, live=live)
+                    for rows, batch in read
+                ]
+                return [batch for batch in merged if batch.num_rows]
+
+            for batches in in_order(merge, pieces):
+                yield from batches
 
     def table(
         self, columns: Sequence[str] | None = None, *, limit_base: int | None = None
@@ -251,108 +197,240 @@ class Merged:
     def take(self, rows: Sequence[int] | Int, columns: Sequence[str] | None = None) -> pa.Table:
         """Return some base rows (0-based, in the order given), tombstoned or not.
 
-        Only their cells are merged; the keys of the parts are read.
+        Only the row groups that hold their cells are read.
         """
         names = self.check_columns(columns)
-        # Keys must be unique for the look-up, so a row that is asked for twice is read once.
-        at, again = np.unique(np.asarray(rows, np.int64), return_inverse=True)
+        at = np.asarray(rows, np.int64)
+        if len(at) > FEW_ROWS:
+            return self._take_many(at, names)
+        return self.rows_of(at, names, RowReader(READ_BYTES))
+
+    def rows_of(self, at: Int, names: Sequence[str], reader: RowReader) -> pa.Table:
+        """Return some base rows (0-based, in the order given) through a reader that keeps groups.
+
+        Parameters
+        ----------
+        at : numpy.ndarray of int64
+            Rows of the base.
+        names : sequence of str
+            Columns that exist.
+        reader : RowReader
+            Reads the row groups concerned, and has those it read last.
+        """
+        overlays = self.places(names)
+        if not self._confirmed(overlays.values(), at, reader):
+            overlays = self._without_caches(names)
+        arrays = [self._cells(name, at, overlays.get(name), reader) for name in names]
+        return pa.Table.from_arrays(arrays, schema=pa.schema([self.field(n) for n in names]))
+
+    def _cells(self, name: str, at: Int, places: Places | None, reader: RowReader) -> pa.Array:
+        dtype = self.field(name).type
+        if name in self.base_schema.names:
+            self.base_field(name)
+            with reading(self.view.layout.records):
+                below = reader.rows("", self.view.base, name, at, dtype)
+        else:
+            below = pa.nulls(len(at), dtype)
+        if places is None:
+            return below
+        source = places.source.at(at)
+        out, order, filled = [below], np.arange(len(at)), len(at)
+        part_of = np.searchsorted(places.starts, source, side="right") - 1
+        for i in np.unique(part_of[source >= 0]).tolist():
+            mine = np.flatnonzero((source >= 0) & (part_of == i))
+            part, rows = places.parts[i], source[mine] - places.starts[i]
+            out.append(self._part_rows(part, name, rows, dtype, reader))
+            order[mine] = filled + np.arange(len(mine))
+            filled += len(mine)
+        return below if len(out) == 1 else pa.concat_arrays(out).take(pa.array(order))
+
+    def _part_rows(
+        self, part: PartInfo, name: str, rows: Int, dtype: pa.DataType, reader: RowReader
+    ) -> pa.Array:
+        with self.view.open(part.file) as opened, reading(part.file.path):
+            return reader.rows(part.file.path, opened, name, rows, dtype)
+
+    def _take_many(self, at: Int, names: list[str]) -> pa.Table:
         needed = [n for n in names if n in self.base_schema.names]
-        keys = {base_column(p.key) for ns in self._namespaces(names) for p in self.parts(ns)[:1]}
-        base = self.base_rows_of(at, list(dict.fromkeys([*needed, *sorted(keys), "id"])))
-        overlays = self._columns_for(names, base.column)
+        base = self.base_rows_of(at, needed or ["id"])
+        overlays = self.overlay_columns(names)
         arrays = []
         for name in names:
-            below = _one(base.column(name)) if name in needed else None
+            below = one(base.column(name)) if name in needed else None
             if name in overlays:
-                arrays.append(overlays[name].take(slice(0, len(at)), below))
+                column = Column(overlays[name].values, overlays[name].source[at])
+                arrays.append(column.take(slice(0, len(at)), below))
             elif below is not None:
                 arrays.append(below)
             else:
                 arrays.append(pa.nulls(len(at), self.field(name).type))
-        table = pa.Table.from_arrays(arrays, schema=pa.schema([self.field(n) for n in names]))
-        return table.take(pa.array(again))
-
-    def base_rows_of(self, at: Int, columns: list[str]) -> pa.Table:
-        """Return cells of some base rows (0-based, in the order given), without overlays."""
-        file = self.view.base
-        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-        starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-        group = np.searchsorted(starts, at, side="right") - 1
-        wanted = np.unique(group)
-        schema = pa.schema([self.base_field(c) for c in columns])
-        if len(wanted) == 0:
-            return schema.empty_table()
-        with reading(self.view.layout.records):
-            found = sound(file.read_row_groups(wanted.tolist(), columns=columns))
-            if found.num_rows != sum(sizes[g] for g in wanted):
-                raise pa.ArrowInvalid(f"{found.num_rows} rows found, the footer says otherwise")
-        offsets = np.concatenate([[0], np.cumsum([sizes[g] for g in wanted])]).astype(np.int64)
-        local = offsets[np.searchsorted(wanted, group)] + (at - starts[group])
-        return found.select(columns).cast(schema).take(pa.array(local))
-
-    def base_batches(
-        self, columns: Sequence[str], *, batch_rows: int = BATCH_ROWS, limit: int | None = None
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield columns of the base alone, in plain types."""
-        left = self.base_rows if limit is None else limit
-        schema = pa.schema([self.base_field(c) for c in columns])
-        same = all(
-            self.view.base.schema_arrow.field(c).type == schema.field(c).type for c in columns
-        )
-        with reading(self.view.layout.records):
-            groups = None if left >= self.base_rows else self._groups_for(left)
-            it = self.view.base.iter_batches(
-                batch_size=batch_rows, columns=list(columns), row_groups=groups
-            )
-            for raw in it:
-                if left <= 0:
-                    return
-                batch = sound(raw).select(list(columns)).slice(0, left)
-                left -= batch.num_rows
-                if same:
-                    yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
-                else:
-                    yield batch.cast(schema)
-
-    def _groups_for(self, rows: int) -> list[int]:
-        groups = []
-        left = rows
-        for i in range(self.view.base.num_row_groups):
-            if left <= 0:
-                break
-            groups.append(i)
-            left -= self.view.base.metadata.row_group(i).num_rows
-        return groups
-
-    def base_keys(self, column: str, limit: int | None = None) -> pa.ChunkedArray:
-        """Return one whole column of the base (``id`` or ``sequence``), kept for the next call."""
-        whole = self._base_keys.get(column)
-        if whole is None:
-            rows = self.base_rows if limit is None else min(limit, self.base_rows)
-            batches = tracked(
-                self.base_batches([column], limit=limit), f"reading {column}", total=rows
-            )
-            whole = pa.chunked_array([b.column(0) for b in batches], pa.string())
-            if limit is None or limit >= self.base_rows:
-                self._base_keys[column] = whole
-        return whole.slice(0, limit) if limit is not None else whole
+        return pa.Table.from_arrays(arrays, schema=pa.schema([self.field(n) for n in names]))
 
     def overlay_columns(self, names: Sequence[str], limit: int | None = None) -> dict[str, Column]:
         """Return, for those of `names` that overlays hold, how to merge them."""
-        return self._columns_for(names, lambda column: self.base_keys(column, limit))
+        found: dict[str, Column] = {}
+        for places, alike in self._alike(names):
+            types = {n: self.field(n).type for n in alike}
+            found |= load(self.view, places, types, places.source.whole()[:limit])
+        return found
+
+    def _scanned(
+        self, names: Sequence[str], total: int, held: contextlib.ExitStack
+    ) -> dict[str, Column | Streamed]:
+        """Return how to merge columns batch by batch; files that are read along stay open."""
+        found: dict[str, Column | Streamed] = {}
+        for places, alike in self._alike(names):
+            types = {n: self.field(n).type for n in alike}
+            source = places.source.whole()
+            if streams(places, source):
+                part = places.parts[0]
+                opened = held.enter_context(self.view.open(part.file))
+                found |= {n: Streamed(opened, part, n, types[n], source) for n in alike}
+            else:
+                found |= load(self.view, places, types, source[:total])
+        return found
+
+    def _alike(self, names: Sequence[str]) -> list[tuple[Places, list[str]]]:
+        """Return where overlay columns lie, those together that lie alike; caches are checked."""
+        found = self.places(names)
+        if not self._ends_confirmed(found.values()):
+            found = self._without_caches(names)
+        shared: dict[int, tuple[Places, list[str]]] = {}
+        for name, places in found.items():
+            shared.setdefault(id(places), (places, []))[1].append(name)
+        return list(shared.values())
+
+    def places(self, names: Sequence[str]) -> dict[str, Places]:
+        """Return where the cells of those of `names` lie that overlays hold."""
+        for ns in self._namespaces(names):
+            missing = [n for n in names if namespace_of(n) == ns and n not in self._places]
+            if missing:
+                self._places |= self._finding.places(self.parts(ns), missing)
+        return {n: self._places[n] for n in names if n in self._places}
+
+    # Caches are never trusted -------------------------------------------------------------------
+
+    def _without_caches(self, names: Sequence[str]) -> dict[str, Places]:
+        """Throw away what caches say, and look into the files."""
+        for places in self._places.values():
+            places.forget()
+        self._use_finding(use_caches=False)
+        return self.places(names)
+
+    def _ends_confirmed(self, found: Iterable[Places]) -> bool:
+        """Say whether the first and the last row that a cache speaks for are right."""
+        reader = RowReader(READ_BYTES)
+        for places in found:
+            if places.is_proven:
+                continue
+            try:
+                spoken = np.flatnonzero(places.source.whole() >= 0)
+            except Unusable:
+                return False
+            if not self._confirmed([places], spoken[[0, -1]] if len(spoken) else spoken, reader):
+                return False
+            places.is_proven = True
+        return True
+
+    def _confirmed(self, found: Iterable[Places], at: Int, reader: RowReader) -> bool:
+        """Say whether parts have the keys of the base where a cache says that they speak."""
+        for places in {id(p): p for p in found if p.is_cached}.values():
+            try:
+                source = places.source.at(at)
+            except Unusable:
+                return False
+            spoken = source >= 0
+            if (source >= places.starts[-1]).any():
+                return False
+            key = places.parts[0].key
+            part_of = np.searchsorted(places.starts, source, side="right") - 1
+            for i in np.unique(part_of[spoken]).tolist():
+                mine = np.flatnonzero(spoken & (part_of == i))
+                part = places.parts[i]
+                rows = source[mine] - places.starts[i]
+                theirs = self._part_rows(part, part.key, rows, pa.string(), reader)
+                with reading(self.view.layout.records):
+                    ours = reader.rows("", self.view.base, base_column(key), at[mine], pa.string())
+                if normal_keys(pa.chunked_array([theirs]), key) != normal_keys(
+                    pa.chunked_array([ours]), key
+                ):
+                    return False
+        return True
 
     def live_mask(self, limit: int | None = None) -> Mask | None:
         """Return which base rows are not tombstoned, or None if all are live."""
-        if TOMBSTONE_NS not in self.view.overlays:
-            return None
-        column = self._merge_namespace(
-            TOMBSTONE_NS, ["usr__deleted"], lambda c: self.base_keys(c, limit)
-        ).get("usr__deleted")
+        column = self._tombstones
         if column is None:
             return None
-        n = len(column.source)
-        deleted = column.take(slice(0, n), None).fill_null(False)
-        return ~np.asarray(deleted.to_numpy(zero_copy_only=False), bool)
+        source = column.source[:limit]
+        live = np.ones(len(source), bool)
+        there = np.flatnonzero(source >= 0)
+        live[there] = ~_deleted(column, source[there])
+        return live
+
+    def rows_by_id(self, prefixes: Sequence[str]) -> list[list[tuple[str, int]]]:
+        """Return the (id, base row) pairs of each prefix of 7 to 40 letters, by the id index.
+
+        Every one is compared with the id in the base. Those without any may be there all the same:
+        the index may be missing, or wrong.
+        """
+        nothing: list[list[tuple[str, int]]] = [[] for _ in prefixes]
+        even = all(p and not p.strip("0123456789abcdef") for p in prefixes)
+        index = self._finding.id_index() if even else None
+        if index is None:
+            return nothing
+        try:
+            guesses = [candidates(index, self.base_rows, p) for p in prefixes]
+        except Unusable:
+            self._finding.forget_ids()
+            return nothing
+        rows = np.array(sorted({r for found in guesses for r in found}), np.int64)
+        if len(rows) > FEW_ROWS:
+            return nothing
+        self.base_field("id")
+        with reading(self.view.layout.records):
+            ids = RowReader(READ_BYTES).rows("", self.view.base, "id", rows, pa.string())
+        named = dict(zip(rows.tolist(), ids.to_pylist(), strict=True))
+        return [
+            [(named[r], r) for r in found if str(named[r]).startswith(prefix)]
+            for prefix, found in zip(prefixes, guesses, strict=True)
+        ]
+
+    def is_live(self, rows: Int) -> Mask:
+        """Return which of some base rows are not tombstoned."""
+        rows = np.asarray(rows, np.int64)
+        if TOMBSTONE_NS not in self.view.overlays:
+            return np.ones(len(rows), bool)
+        if self._tombstones is None:
+            return np.ones(len(rows), bool)
+        live = np.ones(len(rows), bool)
+        source = self._tombstones.source[rows]
+        there = np.flatnonzero(source >= 0)
+        live[there] = ~_deleted(self._tombstones, source[there])
+        return live
+
+    def _live_of(self, rows: Int) -> Int:
+        return rows if self.include_deleted else rows[self.is_live(rows)]
+
+    def first_live(self, n: int) -> Int:
+        """Return the first `n` base rows (0-based) that this table shows."""
+        hidden = 0 if self.include_deleted else self.tombstone_rows()
+        return self._live_of(np.arange(min(n + hidden, self.base_rows)))[:n]
+
+    @cached_property
+    def _tombstones(self) -> Column | None:
+        if TOMBSTONE_NS not in self.view.overlays:
+            return None
+        infos = [p for p in self.parts(TOMBSTONE_NS) if _DELETED in p.columns]
+        if not infos:
+            return None
+        places = self._finding.places(infos, [_DELETED])[_DELETED]
+        if not self._ends_confirmed([places]):
+            self._without_caches([])
+            places.forget()
+            places = self._finding.places(infos, [_DELETED])[_DELETED]
+        types = {_DELETED: self.field(_DELETED).type}
+        return load(self.view, places, types, places.source.whole())[_DELETED]
 
     def tombstone_rows(self) -> int:
         """Return the number of rows in the tombstone files: no more rows can be deleted."""
@@ -371,21 +449,35 @@ class Merged:
         found = {ns for n in names if n not in ESSENTIALS and (ns := namespace_of(n))}
         return sorted(found & self._wanted)
 
-    def _columns_for(self, names: Sequence[str], keys: BaseKeys) -> dict[str, Column]:
-        merged: dict[str, Column] = {}
-        for ns in self._namespaces(names):
-            wanted = [n for n in names if namespace_of(n) == ns]
-            merged |= self._merge_namespace(ns, wanted, keys)
-        return merged
 
-    def _merge_namespace(self, ns: str, names: Sequence[str], keys: BaseKeys) -> dict[str, Column]:
-        infos = [p for p in self.parts(ns) if set(p.columns) & set(names)]
-        if not infos:
-            return {}
-        key = infos[0].key
-        space = KeySpace(normal_keys(keys(base_column(key)), key), unique=key == "id")
-        types = {n: self.field(n).type for n in names}
-        return merge_parts(self.view, infos, space, types)
+def _merged_batch(
+    rows: slice,
+    base: pa.RecordBatch,
+    overlays: Mapping[str, Column | Streamed],
+    *,
+    schema: pa.Schema,
+    live: Mask | None,
+) -> pa.RecordBatch:
+    """Return the merged cells of a run of base rows, without the tombstoned ones."""
+    arrays = []
+    for field in schema:
+        at = base.schema.get_field_index(field.name)
+        below = base.column(at) if at >= 0 else None
+        if field.name in overlays:
+            arrays.append(overlays[field.name].take(rows, below))
+        elif below is not None:
+            arrays.append(below)
+        else:
+            arrays.append(pa.nulls(base.num_rows, field.type))
+    out = pa.RecordBatch.from_arrays(arrays, schema=schema)
+    if live is not None and not live[rows].all():
+        out = out.filter(pa.array(live[rows]))
+    return out
+
+
+def _deleted(column: Column, at: npt.NDArray[Any]) -> Mask:
+    values = one(column.values.take(pa.array(at))).fill_null(False)
+    return np.asarray(values.to_numpy(zero_copy_only=False), bool)
 
 
 def merge_parts(
@@ -429,9 +521,7 @@ def merge_parts(
             values[n].append(table.column(n).cast(types[n]))
             sizes[n] += table.num_rows
     return {
-        n: Column(_together(values[n], types[n]), space.per_row(wins[n]))
-        for n in types
-        if values[n]
+        n: Column(together(values[n], types[n]), space.per_row(wins[n])) for n in types if values[n]
     }
 
 
@@ -443,9 +533,3 @@ def union_keys(view: View, infos: Sequence[PartInfo]) -> pa.ChunkedArray:
             column = sound(opened.read(columns=[info.key])).column(0)
         found += normal_keys(column, info.key).chunks
     return pa.chunked_array([pc.unique(pa.chunked_array(found, pa.string()))])
-
-
-def _together(values: list[pa.ChunkedArray], dtype: pa.DataType) -> pa.ChunkedArray:
-    chunks = [c for v in values for c in v.chunks]
-    # Random access into many chunks is slow; one array is held instead.
-    return pa.chunked_array([pa.concat_arrays(chunks)] if chunks else [], dtype)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from usr_nb.contract.order import next_created_at, part_key
 from usr_nb.contract.registry import Registry
@@ -24,7 +25,13 @@ from usr_nb.errors import NamespaceError, SchemaError
 from usr_nb.storage import door
 from usr_nb.storage.inside import check_parents
 from usr_nb.storage.layout import Layout, overlay_folder
-from usr_nb.storage.parquet import check_names, file_metadata, with_metadata, write_batches
+from usr_nb.storage.parquet import (
+    Opened,
+    check_names,
+    file_metadata,
+    with_metadata,
+    write_batches,
+)
 from usr_nb.storage.view import OverlayFile, View
 
 META_NAMESPACE: Final = b"usr:overlay_namespace"
@@ -49,6 +56,8 @@ class PartInfo:
     schema: pa.Schema
     rows: int
     metadata: dict[bytes, bytes]
+    #: Inode, size, mtime in ns and SHA-256 of the footer: what a cache knows the file by.
+    identity: tuple[Any, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -107,29 +116,39 @@ def part_info(view: View, file: OverlayFile) -> PartInfo:
         If the key or the time is missing, the key is not the first column, or the
         namespace in the footer is not that of the path. The error names the file.
     """
-    try:
-        st = file.at.stat()
-        stamp = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns)
-    except OSError:
-        stamp = None
+    held = view.held.get(file.path)
+    stamp = _stamp_of(file.at) if held is None else _stamp(os.fstat(held.bytes.fileno()))
     if stamp is not None:
         known = _INFOS.get((str(file.at), stamp))
         if known is not None:
             return known
     with view.open(file) as opened:
         info = read_info(file, opened)
-    if stamp is not None:
+        # What lies there by now may be another file than the one that was read.
+        is_same = stamp == _stamp(os.fstat(opened.bytes.fileno()))
+    if stamp is not None and is_same:
         if len(_INFOS) > _MAX_INFOS:
             _INFOS.clear()
         _INFOS[str(file.at), stamp] = info
     return info
 
 
+def _stamp_of(path: Path) -> tuple[int, int, int, int] | None:
+    try:
+        return _stamp(path.stat())
+    except OSError:
+        return None
+
+
+def _stamp(st: os.stat_result) -> tuple[int, int, int, int]:
+    return st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns
+
+
 _MAX_INFOS: Final = 50_000
 _INFOS: dict[tuple[str, tuple[int, int, int, int]], PartInfo] = {}
 
 
-def read_info(file: OverlayFile, opened: pq.ParquetFile) -> PartInfo:
+def read_info(file: OverlayFile, opened: Opened) -> PartInfo:
     """Read the footer of an open overlay file; see :func:`part_info`."""
     meta = file_metadata(opened)
     for needed in (META_KEY, META_CREATED_AT):
@@ -153,7 +172,8 @@ def read_info(file: OverlayFile, opened: pq.ParquetFile) -> PartInfo:
     if named != file.namespace:
         raise NamespaceError(f"{file.path} says it belongs to namespace {named[:60]!r}")
     at = parse(meta[META_CREATED_AT].decode("utf-8", errors="replace"), where=file.path)
-    return PartInfo(file, key, at, schema, opened.metadata.num_rows, meta)
+    identity = tuple(opened.identity())
+    return PartInfo(file, key, at, schema, opened.metadata.num_rows, meta, identity)
 
 
 def parts_of(view: View, namespace: str) -> list[PartInfo]:

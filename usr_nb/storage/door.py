@@ -389,6 +389,33 @@ def write_hint(path: Path, data: bytes) -> None:
             os.unlink(temp)
 
 
+def write_cache(path: Path, data: bytes) -> bool:
+    """Write a file whose loss does not matter, whole or not at all; say whether it is there.
+
+    Nothing is fsynced, and no refusal is an error. New folders are for this user alone.
+    """
+    try:
+        if not path.parent.is_dir():
+            os.makedirs(path.parent, mode=0o700, exist_ok=True)
+        temp = temp_path(path.parent)
+        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+        finally:
+            os.close(fd)
+        os.replace(temp, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(temp)
+        return False
+    return True
+
+
 def append(path: Path, data: bytes) -> None:
     """Append with one ``write()``, then fsync. A torn last line is closed off first."""
     with typed(path, "append to"):

@@ -10,14 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-import pyarrow.parquet as pq
-
 from usr_nb.contract.names import check_namespace, is_part_file
 from usr_nb.errors import DatasetNotFound, SequencesError, StorageError, ViewExpired
 from usr_nb.storage import slots
 from usr_nb.storage.inside import check_overlay_link
 from usr_nb.storage.layout import ARCHIVED, DERIVED, RECORDS, RETIRED, Layout
-from usr_nb.storage.parquet import open_parquet
+from usr_nb.storage.parquet import Opened, open_parquet
 from usr_nb.storage.slots import Intent
 
 _RETRIES: Final = 100
@@ -48,9 +46,9 @@ class View:
 
     layout: Layout
     slot: int
-    base: pq.ParquetFile
+    base: Opened
     overlays: dict[str, tuple[OverlayFile, ...]]
-    held: dict[str, pq.ParquetFile] = field(default_factory=dict)
+    held: dict[str, Opened] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +69,7 @@ class View:
         self.held.clear()
 
     @contextlib.contextmanager
-    def open(self, file: OverlayFile) -> Iterator[pq.ParquetFile]:
+    def open(self, file: OverlayFile) -> Iterator[Opened]:
         """Open an overlay file of this view, also if it was retired meanwhile.
 
         Raises
@@ -98,7 +96,7 @@ class View:
         with contextlib.suppress(OSError):
             yield from (root.derived / ARCHIVED / file.namespace).glob(f"*/{file.name}")
 
-    def _open_anywhere(self, file: OverlayFile) -> pq.ParquetFile:
+    def _open_anywhere(self, file: OverlayFile) -> Opened:
         # One place after the other, in the order in which a file moves on: looked up in advance,
         # it could be in none of them when its turn comes.
         for place in self._places(file):
@@ -177,7 +175,7 @@ def _take(layout: Layout, number: int, intent: Intent | None, avoid: Collection[
     return view
 
 
-def _open_first(first: Path | None, second: Path) -> pq.ParquetFile:
+def _open_first(first: Path | None, second: Path) -> Opened:
     if first is not None and first != second:
         with contextlib.suppress(FileNotFoundError):
             return open_parquet(first)
