@@ -46,12 +46,16 @@ usr head densegen/demo -n 36 --columns id --format csv >all_ids.csv
 python - <<'PYTHON'
 import csv
 ids = [row["id"] for row in csv.DictReader(open("all_ids.csv"))]
-with open("designs.csv", "w", newline="") as file:
-    out = csv.writer(file)
-    out.writerow(["id", "plan", "tfbs_parts"])
-    out.writerows([i, "sigma70_mid", '["lexa:CTGTATAT", "cpxr:GTAAACTTT", "x:A"]'] for i in ids)
+for n, some in enumerate((ids[:20], ids[20:]), 1):
+    with open(f"designs-{n}.csv", "w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["id", "plan", "tfbs_parts"])
+        out.writerows(
+            [i, "sigma70_mid", '["lexa:CTGTATAT", "cpxr:GTAAACTTT", "x:A"]'] for i in some
+        )
 PYTHON
-usr attach densegen/demo --path designs.csv --namespace densegen
+usr attach densegen/demo --path designs-1.csv --namespace densegen
+usr attach densegen/demo --path designs-2.csv --namespace densegen --allow-overwrite
 ID=$(sed -n 2p all_ids.csv)
 sed -n 3,4p all_ids.csv >ids.txt
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -242,3 +243,17 @@ def test_rows_and_columns_of_files_that_are_not_there(runs: Path):
 def test_json_of_a_file(runs: Path):
     result = run("head", "runs/one.parquet", "--format", "json", "-n", "2")
     assert json.loads(result.out)["data"] == [{"a": 1, "b": "x"}, {"a": 2, "b": None}]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_CLI_3_a_records_file_without_notes_is_a_file(runs: Path, demo: Dataset, named: bool):
+    """A folder outside the root that holds a copied records.parquet is no dataset."""
+    lone = runs / "lone"
+    lone.mkdir()
+    (lone / "records.parquet").write_bytes(demo.records_path.read_bytes())
+    os.chdir(lone)
+    for argv in (["head"], ["cols"], ["cell", "--col", "sequence"]):
+        result = run(*argv, *(["."] if named else []), "--root", demo.root)
+        assert result.code == 0, result.err
+        assert "file: " in result.err
+    assert run("info", "--root", demo.root).code == 1

@@ -39,7 +39,7 @@ def doctor(
 
 def _verdict(found: Checkup, fmt: str) -> int:
     """Print one line per report, and return the exit code."""
-    shown = say.result if render.resolved(fmt) in {"rich", "plain"} else say.note
+    shown = say.sentence if render.resolved(fmt) in {"rich", "plain"} else say.note
     for line in views.checkup_lines(found):
         shown(line)
     if found.ok:

@@ -61,7 +61,7 @@ def _print(found: Sequence[bytes | dict[str, Any]], *, plain: bool) -> None:
         if isinstance(one, bytes):
             sys.stdout.write(one.decode("utf-8", "replace"))
         elif plain:
-            say.result(views.event_line(one))
+            say.sentence(views.event_line(one), indent=" " * 22)
         else:
             say.result(json.dumps(one, ensure_ascii=False, separators=(",", ":")))
     sys.stdout.flush()

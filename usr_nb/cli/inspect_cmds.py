@@ -97,7 +97,7 @@ def validate(
     report, failure = _checked(ds, strict, registry_mode)
     found = report.as_dict()
     render.emit(fmt, found, views.findings_sheet(found["findings"]))
-    (say.result if render.resolved(fmt) in {"rich", "plain"} else say.note)(views.verdict(found))
+    (say.sentence if render.resolved(fmt) in {"rich", "plain"} else say.note)(views.verdict(found))
     return 0 if failure is None else say.failure(failure)
 
 

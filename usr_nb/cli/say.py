@@ -38,6 +38,11 @@ def result(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
+def sentence(text: str, *, indent: str = "") -> None:
+    """Print a result that is read as a line; a terminal that is too narrow gets it in several."""
+    result(_fitted(text, indent=indent) if sys.stdout.isatty() else text)
+
+
 def note(text: str) -> None:
     """Print something beside the result."""
     sys.stdout.flush()
@@ -45,12 +50,13 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
-def _fitted(text: str) -> str:
+def _fitted(text: str, *, indent: str = "") -> str:
     """Return text broken between words where the terminal would break within them."""
     width = shutil.get_terminal_size().columns
     return "\n".join(
         line if len(line) <= width else "\n".join(
-            textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+            textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False,
+                          break_on_hyphens=False)
         )
         for line in text.split("\n")
     )  # fmt: skip

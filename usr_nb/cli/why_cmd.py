@@ -36,7 +36,7 @@ def why(words: Cell, *, root: options.Root = None, fmt: options.Show = "auto") -
     found = target.dataset(dataset[0] if dataset else None, root).why(id_, column)
     render.emit(fmt, why_view.plain_why(found), why_view.sheet(found))
     if render.resolved(fmt) in {"rich", "plain"}:
-        say.result(why_view.verdict(found))
+        say.sentence(why_view.verdict(found))
 
 
 COMMANDS = built(app)
