@@ -121,6 +121,7 @@ function render(host) {
   /** @param {Section} section */
   function queue(section) {
     if (!waiting.includes(section)) waiting.push(section);
+    section.wait(true);
     if (!reading) void read();
   }
 
@@ -139,6 +140,7 @@ function render(host) {
         section.fold(true);
         frame.fail(error);
       }
+      section.wait(waiting.includes(section));
       if (!frame.root.dataset["first"]) frame.root.dataset["first"] = String(performance.now());
     }
     reading = false;

@@ -111,6 +111,11 @@ export class Section {
     if (this.isOpen() && this.column.kind !== "sequence") this.host.load(this);
   }
 
+  /** Its counts are on the way. @param {boolean} on */
+  wait(on) {
+    this.root.dataset["loading"] = String(on);
+  }
+
   /** @param {Facet} facet */
   show(facet) {
     this.facet = facet;
@@ -251,8 +256,8 @@ export class Section {
         const how = this.manner();
         const focused = /** @type {Document | ShadowRoot} */ (root.getRootNode()).activeElement;
         const { range } = choice;
-        if (focused !== low || range === null) low.value = typedText(range?.low ?? null, how.percent);
-        if (focused !== high || range === null) high.value = typedText(range?.high ?? null, how.percent);
+        if (focused !== low) low.value = typedText(range?.low ?? null, how.percent);
+        if (focused !== high) high.value = typedText(range?.high ?? null, how.percent);
         log.hidden = facet.kind === "time";
         log.setAttribute("aria-pressed", String(this.look.scale === "log"));
         core.setAttribute("aria-pressed", String(this.look.view === "core"));
