@@ -35,16 +35,19 @@ def _for_host(widget: Panel) -> Any:
 
 
 def filter(  # noqa: A001 - named as what it shows; the builtin is not needed here
-    ds: Dataset, *, where: Filter | str | None = None
+    ds: Dataset | object, *, where: Filter | str | None = None, name: str = "table"
 ) -> Any:
     """Show which records a filter keeps, and build one by looking: brush, choose, search.
 
     Parameters
     ----------
-    ds : Dataset
+    ds : Dataset or table
         The dataset; it is read. Only *Save*, confirmed, writes: one event with the named filter.
+        Or a table in memory: Arrow, pandas, Polars.
     where : Filter or str, optional
         The filter to begin with.
+    name : str
+        What a table is called in the panel.
 
     Returns
     -------
@@ -72,7 +75,7 @@ def filter(  # noqa: A001 - named as what it shows; the builtin is not needed he
     >>> flt.count, flt.filter.as_line()
     (2, 'length < 5')
     """
-    return _for_host(FilterPanel(ds, where=where))
+    return _for_host(FilterPanel(ds, where=where, name=name))
 
 
 def sequences(

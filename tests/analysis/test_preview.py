@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from tests.features.kit import fresh, new
 from tests.filter import strategies as some
 from tests.filter.reference import keeps, value_of
-from usr_nb import F
+from usr_nb import F, compute_id
 from usr_nb.analysis import facets, preview as module
 from usr_nb.analysis.facets import make_facet
 from usr_nb.analysis.preview import FilterPreview, Look
@@ -71,11 +71,11 @@ def test_the_preview_keeps_what_the_tree_says(root, one_column, rows, wheres, lo
     with FilterPreview(ds) as preview, pytest.MonkeyPatch.context() as patch:
         # Nothing is kept of a column that is too large: tests of it are read from the files.
         patch.setattr(module, "ONE_COLUMN_BYTES", one_column)
-        merged = preview.merged
         alive = np.array([not r["usr__deleted"] for r in plain])
         for where in (all_of(*w) for w in wheres):
             expected = np.array([keeps(where, r, some.SCHEMA) for r in plain])
-            assert evaluate(where, merged).tolist() == expected.tolist()
+            with ds._ctx.merged(include_deleted=True) as merged:
+                assert evaluate(where, merged).tolist() == expected.tolist()
             for deleted in (False, True):
                 shown = expected if deleted else expected & alive
                 counted = preview.count(where, looks, include_deleted=deleted)
@@ -194,3 +194,22 @@ def test_hits_are_counted_in_the_records_that_are_kept(root):
         assert preview.hits(motif, motif & (F.length > 8)) == 3
         # GAATTC is tombstoned, and has one.
         assert preview.hits(motif, motif, include_deleted=True) == 9
+
+
+def test_a_table_in_memory_is_counted_the_same(root):
+    rows = [dict.fromkeys(OWN) | {"a__int8": i, "a__text": "xy"[i % 2]} for i in range(7)]
+    ds, _ = dataset(root, rows)
+    ds.restore([compute_id("dna", LETTERS[-1])])
+    where = (F["a__int8"] >= 2) & F.gc.between(0.0, 0.6) & (F["a__text"] == "x")
+    looks = [Look(F["a__int8"].feature), Look(F.gc.feature), Look(F["a__text"].feature)]
+    table = pa.Table.from_batches(ds.scan(batch_size=2))
+    with FilterPreview(ds) as one, FilterPreview(table) as two:
+        found, again = one.count(where, looks), two.count(where, looks)
+        assert (found.kept, found.total, found.chips) == (again.kept, again.total, again.chips)
+        for a, b in zip(found.facets, again.facets, strict=True):
+            assert (a.rows.tolist(), a.kept.tolist()) == (b.rows.tolist(), b.kept.tolist())
+        assert two.subject.ids(two.rows(where)) == one.subject.ids(one.rows(where))
+        with pytest.raises(SchemaError, match="a__gone"):
+            two.count(F["a__gone"] > 1)
+    with FilterPreview(table.slice(0, 0)) as empty:
+        assert empty.count(where, looks).total == 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from tests.features.kit import fresh, new
-from usr_nb import F, SchemaError, panel
+from usr_nb import F, SchemaError, ValidationError, panel
 from usr_nb.filter.feature import plain_feature
 from usr_nb.filter.tree import Filter
 from usr_nb.widgets.filter import FilterPanel
@@ -304,3 +305,22 @@ def test_a_page_without_a_kernel_shows_a_summary_and_repr_is_cheap(ds):
     assert repr(widget) == "FilterPanel('d')"
     state = {k: v for k, v in widget.get_state().items() if k not in {"_esm", "_css"}}
     assert len(str(state)) < 3_000
+
+
+# A table in memory --------------------------------------------------------------------------------
+
+
+def test_a_frame_is_filtered_too_and_keeps_no_filters():
+    frame = pd.DataFrame({"sequence": ["ACGT", "GGCC", None], "score": [0.5, None, 2.0]})
+    widget = panel.filter(frame, name="my frame")
+    data = ask(widget, "overview")
+    assert [s["name"] for s in data["sections"]] == ["gc", "sequence", "score"]
+    assert (data["dataset"], data["saved"], data["rows"]) == ("my frame", None, 3)
+    commit(widget, F["score"] > 1)
+    assert widget.rows().tolist() == [2]
+    with pytest.raises(SchemaError, match="no column 'id'"):
+        widget.ids()
+    reply = send(widget, "plan_save", name="a", filter=F.everything.to_json())
+    assert "keeps no filters" in reply["error"]["message"]
+    with pytest.raises(ValidationError, match="A int has no records"):
+        panel.filter(5)

@@ -27,22 +27,15 @@ from usr_nb.analysis.facets import (
     category_facet,
     make_facet,
 )
-from usr_nb.analysis.instant import Instant
+from usr_nb.analysis.subject import DatasetSubject, Subject, TableSubject
 from usr_nb.dataset.core import Dataset
 from usr_nb.filter.bind import bind, check_feature, class_of
 from usr_nb.filter.compute import Mask, Values, values_of
-from usr_nb.filter.engine import (
-    Chip,
-    condition_mask,
-    dataset_schema,
-    evaluate,
-    feature_batches,
-)
+from usr_nb.filter.engine import Chip, condition_mask
 from usr_nb.filter.feature import Feature
 from usr_nb.filter.motif import find_places
 from usr_nb.filter.tree import And, Condition, Filter, Motif, Not, Or
 from usr_nb.overlay.lookup import Int
-from usr_nb.overlay.merge import Merged
 
 #: Bytes of decoded columns that are kept; the least recently used go first.
 COLUMN_BYTES: Final = 192 << 20
@@ -145,8 +138,10 @@ class FilterPreview:
 
     Parameters
     ----------
-    ds : Dataset
-        The dataset.
+    ds : Dataset or pyarrow.Table
+        The dataset, or a table in memory.
+    name : str
+        What a table is called.
 
     Examples
     --------
@@ -164,8 +159,10 @@ class FilterPreview:
     (2, 3, [2, 0, 1])
     """
 
-    def __init__(self, ds: Dataset) -> None:
-        self.instant = Instant(ds)
+    def __init__(self, ds: Dataset | pa.Table, *, name: str = "table") -> None:
+        self.subject: Subject = (
+            DatasetSubject(ds) if isinstance(ds, Dataset) else TableSubject(ds, name)
+        )
         self._forget()
 
     def __enter__(self) -> Self:
@@ -176,7 +173,7 @@ class FilterPreview:
 
     def close(self) -> None:
         """Close the files and forget everything; the next call opens the newest state."""
-        self.instant.close()
+        self.subject.close()
         self._forget()
 
     def _forget(self) -> None:
@@ -187,11 +184,6 @@ class FilterPreview:
         self._slow: _Kept[Filter, Mask] = _Kept(MASK_BYTES - MASK_BYTES // 3, lambda m: m.nbytes)
         self._facets: _Kept[Look, Facet] = _Kept(FACET_BYTES, lambda f: f.codes.nbytes)
         self._live: Mask | None = None
-
-    @property
-    def merged(self) -> Merged:
-        """The table that is counted, tombstoned rows included."""
-        return self.instant.merged()
 
     def nbytes(self) -> int:
         """Return the bytes that are kept in memory between calls."""
@@ -209,8 +201,7 @@ class FilterPreview:
         SchemaError
             If the filter or a feature does not fit the columns there are.
         """
-        merged = self.merged
-        bind(where, dataset_schema(merged, where.features()))
+        bind(where, self.subject.schema_of(where.features()))
         shown = self._shown(include_deleted=include_deleted)
         total = int(np.count_nonzero(shown))
         chips = where.chips
@@ -252,7 +243,7 @@ class FilterPreview:
 
     def rows(self, where: Filter, *, include_deleted: bool = False) -> Int:
         """Return the rows of the base (0-based, ascending) that a filter keeps."""
-        bind(where, dataset_schema(self.merged, where.features()))
+        bind(where, self.subject.schema_of(where.features()))
         keep = self._shown(include_deleted=include_deleted)
         for chip in where.chips:
             keep = keep & self.mask(chip)
@@ -264,10 +255,10 @@ class FilterPreview:
 
     def _shown(self, *, include_deleted: bool) -> Mask:
         if include_deleted:
-            return np.ones(self.merged.base_rows, bool)
+            return np.ones(self.subject.rows, bool)
         if self._live is None:
-            live = self.merged.live_mask()
-            self._live = np.ones(self.merged.base_rows, bool) if live is None else live
+            live = self.subject.live()
+            self._live = np.ones(self.subject.rows, bool) if live is None else live
         return self._live
 
     # Tests ------------------------------------------------------------------------------------
@@ -277,7 +268,7 @@ class FilterPreview:
         if isinstance(node, Not):
             return ~self.mask(node.inner)
         if isinstance(node, And | Or):
-            out = np.full(self.merged.base_rows, isinstance(node, And))
+            out = np.full(self.subject.rows, isinstance(node, And))
             for child in node.of:
                 found = self.mask(child)
                 out = out & found if isinstance(node, And) else out | found
@@ -288,7 +279,7 @@ class FilterPreview:
             return known
         column = self._column(node.feature) if isinstance(node, Condition) else None
         if column is None or not isinstance(node, Condition):
-            return self._slow.put(node, evaluate(node, self.merged))
+            return self._slow.put(node, self.subject.evaluate(node))
         if column.codes is None:
             return self._quick.put(node, condition_mask(node, column.values))
         # Decided once for each different value; null is the last one, at -1.
@@ -296,11 +287,11 @@ class FilterPreview:
 
     def hits(self, motif: Motif, where: Filter, *, include_deleted: bool = False) -> int:
         """Return how many places a motif has in the records that a filter keeps."""
-        keep = np.zeros(self.merged.base_rows, bool)
+        keep = np.zeros(self.subject.rows, bool)
         keep[self.rows(where, include_deleted=include_deleted)] = True
         keep &= self.mask(motif)
         search, found, start = motif.search(), 0, 0
-        for batch in feature_batches([motif.feature], self.merged):
+        for batch in self.subject.batches([motif.feature]):
             wanted = keep[start : start + batch.num_rows]
             start += batch.num_rows
             if wanted.any():
@@ -321,7 +312,7 @@ class FilterPreview:
         known = self._facets.get(look)
         if known is not None:
             return known
-        check_feature(look.feature, dataset_schema(self.merged, [look.feature]))
+        check_feature(look.feature, self.subject.schema_of([look.feature]))
         column = self._column(look.feature)
         if column is not None and column.codes is not None:
             different = column.values.array.slice(0, len(column.values) - 1)
@@ -346,9 +337,9 @@ class FilterPreview:
         return self._columns.put(feature, column)
 
     def _read(self, feature: Feature) -> Values:
-        found = [values_of(feature, b) for b in feature_batches([feature], self.merged)]
+        found = [values_of(feature, b) for b in self.subject.batches([feature])]
         if not found:
-            dtype = check_feature(feature, dataset_schema(self.merged, [feature]))
+            dtype = check_feature(feature, self.subject.schema_of([feature]))
             return Values(pa.nulls(0, dtype), dtype)
         return Values(pa.concat_arrays([v.array for v in found]), found[0].dtype)
 

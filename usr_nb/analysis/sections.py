@@ -53,13 +53,15 @@ class Section:
     fields: tuple[tuple[str, TypeClass], ...] = ()
 
 
-def sections(schema: pa.Schema) -> list[Section]:
+def sections(schema: pa.Schema, *, state: bool = True) -> list[Section]:
     """Return what can be filtered by: length, GC, sequence, state, record, namespaces A-Z.
 
     Parameters
     ----------
     schema : pyarrow.Schema
         The columns of the merged table (:meth:`Dataset.schema`).
+    state : bool
+        Whether rows have a record state, set or not; a table of somebody's own has none.
 
     Examples
     --------
@@ -75,18 +77,19 @@ def sections(schema: pa.Schema) -> list[Section]:
         found.append(Section(F.gc.feature, SEQUENCE, "GC", "share of G and C", "number"))
         text = type_text(schema.field(SEQUENCE).type)
         found.append(Section(Feature(SEQUENCE), SEQUENCE, "motif or text", text, "sequence"))
-    for term in (F.qc_status, F.split):
-        found.append(Section(term.feature, STATE, term.feature.name, "string", "text"))
-    for term in (F.masked, F.deleted):
-        found.append(Section(term.feature, STATE, term.feature.name, "bool", "bool"))
-    state = {f.name for f in STATE_SCHEMA}
+    if state:
+        for term in (F.qc_status, F.split):
+            found.append(Section(term.feature, STATE, term.feature.name, "string", "text"))
+        for term in (F.masked, F.deleted):
+            found.append(Section(term.feature, STATE, term.feature.name, "bool", "bool"))
+    of_state = {f.name for f in STATE_SCHEMA}
     computed = {"usr_state__qc_status", "usr_state__split", "usr_state__masked"}
     # A stable sort: within a namespace the order of the registry stands.
     for field in sorted(schema, key=lambda f: namespace_of(f.name) or ""):
         namespace = namespace_of(field.name)
-        if field.name in _FIRST or field.name in computed or namespace == "usr":
+        if field.name in _FIRST or (state and field.name in computed) or namespace == "usr":
             continue
-        group = STATE if field.name in state and namespace else namespace or RECORD
+        group = STATE if field.name in of_state and namespace else namespace or RECORD
         title = field.name.partition("__")[2] if namespace else field.name
         found += _of(Feature(field.name), group, title, field.type)
     order = {SEQUENCE: 0, STATE: 1, RECORD: 2}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, get_args
 
+import pyarrow as pa
 import traitlets
 
 from usr_nb.analysis.facets import Scale, View, time_text
@@ -73,10 +74,13 @@ class FilterPanel(Panel):
 
     Parameters
     ----------
-    ds : Dataset
-        The dataset. It is read; only *Save*, confirmed, writes one event.
+    ds : Dataset or table
+        The dataset. It is read; only *Save*, confirmed, writes one event. Or a table in memory
+        (Arrow, or anything with ``__arrow_c_stream__``), which keeps no filters.
     where : Filter or str, optional
         The filter to begin with.
+    name : str
+        What a table is called.
 
     Attributes
     ----------
@@ -105,18 +109,20 @@ class FilterPanel(Panel):
         "look": {"version": Text(most=100)},
     }
 
-    def __init__(self, ds: Dataset, *, where: Filter | str | None = None) -> None:
-        self._ds = ds
-        self._preview = FilterPreview(ds)
+    def __init__(
+        self, ds: Dataset | object, *, where: Filter | str | None = None, name: str = "table"
+    ) -> None:
+        self._source = ds if isinstance(ds, Dataset) else None
+        self._preview = FilterPreview(ds if isinstance(ds, Dataset) else as_table(ds), name=name)
         self._plan: _Plan | None = None
         self._told: list[Callable[[], None]] = []
         start = _given(where)
         # An error here, of a column that does not exist, say, comes before there is a widget.
         self._good = state = self._state(start, deleted=False)
-        super().__init__(summary=_summary(ds, start, state), commit=state)
+        super().__init__(summary=_summary(self._preview.subject.name, start, state), commit=state)
 
     def __repr__(self) -> str:
-        return f"FilterPanel({self._ds.name!r})"
+        return f"FilterPanel({self._preview.subject.name!r})"
 
     def close(self) -> None:
         """Close the files and the widget."""
@@ -148,8 +154,7 @@ class FilterPanel(Panel):
     def ids(self) -> list[str]:
         """Return the ids of the records that are kept, in base order, of the newest state."""
         rows = self.rows()
-        found: list[str] = self._preview.merged.base_keys("id").take(rows).to_pylist()
-        return found
+        return self._preview.subject.ids(rows)
 
     def selection(self) -> Selection:
         """Return the kept records as an immutable set of ids beside the filter; no tombstoned ones.
@@ -173,7 +178,8 @@ class FilterPanel(Panel):
 
     def rows_for(self, ds: Dataset) -> Rows:
         """Return the rows of a dataset's base that are kept now; tombstoned ones are left out."""
-        if (ds.root, ds.name) == (self._ds.root, self._ds.name):
+        mine = self._source
+        if mine is not None and (ds.root, ds.name) == (mine.root, mine.name):
             return self._now().rows(self.filter)
         with FilterPreview(ds) as other:
             return other.rows(self.filter)
@@ -214,8 +220,18 @@ class FilterPanel(Panel):
             "total": counted.total, "deleted": deleted,
         }  # fmt: skip
 
+    @property
+    def _ds(self) -> Dataset:
+        """The dataset that keeps filters."""
+        if self._source is None:
+            raise ValidationError(
+                "A table in memory keeps no filters",
+                hint="Import it as a dataset, or keep the line: parse_filter reads it back.",
+            )
+        return self._source
+
     def _now(self) -> FilterPreview:
-        if self._preview.instant.changed():
+        if self._preview.subject.changed():
             self._preview.close()
         return self._preview
 
@@ -223,14 +239,17 @@ class FilterPanel(Panel):
 
     def on_overview(self, _args: Args) -> Answer:
         """Say what there is: sections, saved filters, the filter of now."""
-        preview = self._now()
+        preview, kept = self._now(), self._source is not None
         data = {
-            "dataset": self._ds.name,
-            "version": preview.instant.opened_version(),
-            "rows": preview.merged.base_rows,
+            "dataset": preview.subject.name,
+            "version": preview.subject.opened_version(),
+            "rows": preview.subject.rows,
             "deleted": preview.deleted(),
-            "sections": [_section(s) for s in sections(preview.merged.schema)],
-            "saved": self._saved(),
+            "sections": [
+                _section(s)
+                for s in sections(preview.subject.schema, state=self._source is not None)
+            ],
+            "saved": self._saved() if kept else None,
             "commit": dict(self.commit),
         }
         return Answer(data)
@@ -279,7 +298,7 @@ class FilterPanel(Panel):
 
     def on_look(self, args: Args) -> Answer:
         """Say whether the dataset is another than the one of that version."""
-        return Answer({"changed": self._preview.instant.version() != args["version"]})
+        return Answer({"changed": self._preview.subject.version() != args["version"]})
 
     # Saving: announced, confirmed once, written here and nowhere else ---------------------------
 
@@ -414,6 +433,22 @@ def _counted(counted: Counted) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _summary(ds: Dataset, where: Filter, state: dict[str, Any]) -> str:
+def as_table(given: object) -> pa.Table:
+    """Return a table in memory as Arrow, without what pandas adds to it.
+
+    Raises
+    ------
+    ValidationError
+        If it is none.
+    """
+    if not hasattr(given, "__arrow_c_stream__"):
+        raise ValidationError(
+            f"A {type(given).__name__} has no records to filter",
+            hint="Give a Dataset, or a table of Arrow, pandas or Polars.",
+        )
+    return pa.table(given).replace_schema_metadata(None)
+
+
+def _summary(name: str, where: Filter, state: dict[str, Any]) -> str:
     line = where.as_line()[:TEXT_LENGTH]
-    return f"{ds.name}: {state['count']:,} of {state['total']:,} records\n{line}"
+    return f"{name}: {state['count']:,} of {state['total']:,} records\n{line}"

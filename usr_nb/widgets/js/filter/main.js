@@ -19,7 +19,7 @@ import limits from "../../limits.json" with { type: "json" };
  * @typedef {{ total: number, count: number, strictest: number | null, line: string, python: string, commit: Commit,
  *   chips: { line: string, alone: number, without: number }[], facets: { rows: number[], kept: number[] }[] }} Counted
  * @typedef {{ dataset: string, version: string, rows: number, deleted: number, sections: import("./section.js").Column[],
- *   saved: import("./saved.js").Saved[], commit: Commit }} Overview
+ *   saved: import("./saved.js").Saved[] | null, commit: Commit }} Overview
  */
 
 /** Groups that are open to begin with; namespaces are folded. */
@@ -81,7 +81,9 @@ function render(host) {
       title.textContent = there.dataset;
       deletedText.textContent = `(${grouped(there.deleted)})`;
       deleted.closest("label")?.toggleAttribute("hidden", there.deleted === 0 && !state().deleted);
-      saved.show(there.saved);
+      // A table in memory keeps none.
+      saved.root.hidden = there.saved === null;
+      saved.show(there.saved ?? []);
       if (first) past = new Past({ chips: chipsOf(there.commit.filter), deleted: there.commit.deleted });
       if (before !== JSON.stringify(there.sections)) build(there.sections);
       else for (const section of sections) section.forget();
