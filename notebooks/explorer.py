@@ -12,7 +12,7 @@
 # theme = "system"
 # ///
 # ruff: noqa: PLR0917, T201 - marimo passes what a cell needs by position; a script prints
-"""Look into a dataset of sequences, with a filter that every chart follows.
+"""Look into a dataset of sequences, with a filter that charts, table and letters follow.
 
 usr open                                                     on your own data
 marimo run notebooks/explorer.py -- --root ROOT              the same by hand
@@ -32,7 +32,7 @@ with app.setup:
     import marimo as mo
     import numpy as np
 
-    from usr_nb import Dataset, SequencesError, list_datasets
+    from usr_nb import Dataset, SequencesError, list_datasets, panel
     from usr_nb.analysis.charts import (
         MATCH_COLOR,
         SAMPLE_COLOR,
@@ -41,21 +41,21 @@ with app.setup:
         nulls_chart,
     )
     from usr_nb.analysis.explore import (
-        Criteria,
         count_line,
-        filter_mask,
         gc_fraction,
         numbers,
         numeric_columns,
         sequence_lengths,
-        text_columns,
     )
     from usr_nb.analysis.pages import display_order, for_display, page_count, page_rows
-    from usr_nb.analysis.sampling import sample_dataset, sample_path
+    from usr_nb.analysis.sampling import dataset_at, sample_dataset, sample_path
+    from usr_nb.analysis.subject import table_mask
     from usr_nb.analysis.summary import grid, histogram, null_summary
     from usr_nb.storage.roots import find_root
 
     A_FILE = "a Parquet file or folder ..."
+    #: Of a file the filter counts at most so many rows; of a dataset all.
+    MOST_OF_A_FILE = 200_000
     PAGE_SIZE = 20
     STYLE = """
     <style>
@@ -64,14 +64,11 @@ with app.setup:
       .usr-x { display: flex; flex-direction: column; gap: 0.7rem; }
       .usr-x h2 { margin: 0; font-size: 1.4rem; }
       .usr-bar { display: flex; flex-wrap: wrap; gap: 0.7rem 1.4rem; align-items: flex-end; }
-      .usr-bar:has(> .usr-gc) { align-items: center; }
       .usr-bar > div { flex: 0 1 auto; min-width: 0; }
       .usr-bar > .usr-dataset { flex: 0 1 20rem; }
       .usr-bar > .usr-number { flex: 0 1 20rem; }
       .usr-bar > .usr-size, .usr-bar > .usr-seed, .usr-bar > .usr-page { flex: 0 0 7.5rem; }
-      .usr-bar > .usr-column { flex: 0 1 13rem; }
-      .usr-bar > .usr-kind { flex: 0 0 9rem; }
-      .usr-bar > .usr-path, .usr-bar > .usr-search { flex: 1 1 19rem; }
+      .usr-bar > .usr-path { flex: 1 1 19rem; }
       .usr-bar > .usr-log, .usr-bar > .usr-of { padding-bottom: 0.3rem; }
       .usr-charts { display: grid; gap: 1.4rem 1.8rem;
                     grid-template-columns: repeat(auto-fit, minmax(min(18.5rem, 100%), 1fr)); }
@@ -133,7 +130,12 @@ def _(datasets, wanted):
         full_width=True,
     )
     size_ui = mo.ui.number(
-        start=1, stop=200_000, value=2_000, label="Sample size", debounce=True, full_width=True
+        start=1,
+        stop=MOST_OF_A_FILE,
+        value=20_000,
+        label="Sample size",
+        debounce=True,
+        full_width=True,
     )
     seed_ui = mo.ui.number(
         start=0, stop=999_999, value=7, label="Seed", debounce=True, full_width=True
@@ -153,14 +155,17 @@ def _(dataset_ui, path_ui, root, seed_ui, size_ui):
 
 
 @app.cell
-def _(dataset_ui, datasets, path_ui, root, seed_ui, size_ui):
-    _drawn = {"size": int(size_ui.value or 1), "seed": int(seed_ui.value or 0)}
-    sample, _problem = None, None
+def _(dataset_ui, datasets, path_ui, root):
+    # What is opened; not what is drawn of it, so that another sample leaves the filter alone.
+    ds, whole, _problem = None, None, None
     try:
         if dataset_ui.value != A_FILE:
-            sample = sample_dataset(Dataset.open(root, dataset_ui.value), **_drawn)
+            ds = Dataset.open(root, dataset_ui.value)
+            ds.info()
         elif path_ui.value.strip():
-            sample = sample_path(path_ui.value, **_drawn)
+            ds = dataset_at(path_ui.value)
+            if ds is None:
+                whole = sample_path(path_ui.value, size=MOST_OF_A_FILE)
         elif datasets:
             _problem = "Name a .parquet file, or the folder of a dataset, and press Enter."
         else:
@@ -170,108 +175,56 @@ def _(dataset_ui, datasets, path_ui, root, seed_ui, size_ui):
                 "(here: --root ROOT, or the variable USR_ROOT)."
             )
     except SequencesError as error:
-        _problem = error
+        ds, _problem = None, error
     if mo.app_meta().mode == "script" and _problem is not None:
         print(_problem)
     sorry(_problem) if _problem is not None else None
-    return (sample,)
+    return ds, whole
 
 
 @app.cell
-def _(sample):
-    mo.stop(sample is None)
-    table = sample.table
-    has_sequence = "sequence" in text_columns(table.schema)
-    _none = np.full(table.num_rows, np.nan)
-    lengths = sequence_lengths(table) if has_sequence else _none
-    gc_percent = 100 * gc_fraction(table) if has_sequence else _none
-    return gc_percent, has_sequence, lengths, table
-
-
-@app.cell
-def _(gc_percent, has_sequence, lengths, table):
-    _texts = text_columns(table.schema)
-    column_ui = mo.ui.dropdown(
-        _texts or ["-"],
-        value=_texts[0] if _texts else "-",
-        label="in column",
-        allow_select_none=False,
-        full_width=True,
-    )
-    kind_ui = mo.ui.dropdown(
-        {"text": "text", "regex": "regex", "IUPAC motif": "iupac"},
-        value="IUPAC motif" if has_sequence else "text",
-        label="as",
-        allow_select_none=False,
-        full_width=True,
-    )
-    search_ui = mo.ui.text(
-        placeholder="TTGACA N{16,18} TATAAT", label="Find", debounce=300, full_width=True
-    )
-    strands_ui = mo.ui.checkbox(value=True, label="both strands")
-
-    def _extent(values):
-        finite = values[np.isfinite(values)]
-        low, high = (finite.min(), finite.max()) if len(finite) else (0, 1)
-        return int(np.floor(low)), int(max(np.ceil(high), np.floor(low) + 1))
-
-    length_range, gc_range = _extent(lengths), _extent(gc_percent)
-    length_ui, gc_ui = (
-        mo.ui.range_slider(*_range, 1, value=_range, label=_label, show_value=True, debounce=True)
-        for _range, _label in ((length_range, "Length (nt)"), (gc_range, "GC (%)"))
-    )
-    return (
-        column_ui,
-        gc_range,
-        gc_ui,
-        kind_ui,
-        length_range,
-        length_ui,
-        search_ui,
-        strands_ui,
-    )
-
-
-@app.cell
-def _(column_ui, gc_ui, has_sequence, kind_ui, length_ui, search_ui, strands_ui):
-    _strands = strands_ui if kind_ui.value == "iupac" else None
-    _ranges = {"length": length_ui, "gc": gc_ui} if has_sequence else {}
-    mo.Html(
-        f'<div class="usr-x">{bar(search=search_ui, column=column_ui, kind=kind_ui)}'
-        f"{bar(strands=_strands, **_ranges)}</div>"
-    )
-    return
-
-
-@app.cell
-def _(
-    column_ui,
-    gc_range,
-    gc_ui,
-    kind_ui,
-    length_range,
-    length_ui,
-    sample,
-    search_ui,
-    strands_ui,
-    table,
-):
-    # A slider at both of its ends asks for nothing, so that rows without a value stay.
-    criteria = Criteria(
-        search=search_ui.value,
-        kind=kind_ui.value,
-        both_strands=strands_ui.value,
-        column=column_ui.value,
-        length=None if tuple(length_ui.value) == length_range else tuple(length_ui.value),
-        gc=None if tuple(gc_ui.value) == gc_range else (gc_ui.value[0] / 100, gc_ui.value[1] / 100),
-    )
+def _(ds, whole):
+    mo.stop(ds is None and whole is None)
+    _what = ds if ds is not None else whole.table
+    _name = "" if ds is not None else whole.source
+    if whole is not None and not whole.is_whole:
+        _name += f" ({whole.rows:,} of {whole.total:,} rows, seed {whole.seed})"
+    flt, _problem = None, None
     try:
-        mask = filter_mask(table, criteria)
-        _problem = None
+        flt = panel.filter(_what, where=told("where", "USR_WHERE") or None, name=_name)
     except SequencesError as error:
-        mask, _problem = np.zeros(table.num_rows, bool), error
+        _problem = error
+    if mo.app_meta().mode == "script" and _problem is not None:
+        print(_problem)
+    flt if _problem is None else sorry(_problem)
+    return (flt,)
+
+
+@app.cell
+def _(ds, path_ui, seed_ui, size_ui, whole):
+    mo.stop(ds is None and whole is None)
+    _drawn = {"size": int(size_ui.value or 1), "seed": int(seed_ui.value or 0)}
+    _from = sample_dataset if ds is not None else sample_path
+    sample = _from(ds if ds is not None else path_ui.value, **_drawn)
+    table = sample.table
+    has_sequence = "sequence" in table.column_names
+    _none = np.full(table.num_rows, np.nan)
+    try:
+        lengths = sequence_lengths(table) if has_sequence else _none
+        gc_percent = 100 * gc_fraction(table) if has_sequence else _none
+    except SequencesError:
+        # A column of that name which holds no text.
+        has_sequence, lengths, gc_percent = False, _none, _none
+    return gc_percent, has_sequence, lengths, sample, table
+
+
+@app.cell
+def _(flt, sample, table):
+    mo.stop(flt is None)
+    # Runs again once for each gesture in the filter.
+    mask = table_mask(flt.filter, table)
     counts = count_line(sample, mask)
-    _line = mo.Html(
+    mo.Html(
         f"""<div class="usr-line" data-testid="counts" aria-live="polite">{counts}</div>
         <div class="usr-key">
           <span><i style="background: {MATCH_COLOR}"></i>matching rows</span>
@@ -279,7 +232,6 @@ def _(
           sample</span>
         </div>"""
     )
-    mo.vstack([_line, sorry(_problem)]) if _problem is not None else _line
     return counts, mask
 
 
@@ -380,6 +332,14 @@ def _(mask, page_ui, pages, table):
         f"{int(mask.sum()):,} matching)</span>"
     )
     mo.vstack([mo.Html(bar(page=page_ui, of=_of)), _table])
+    return
+
+
+@app.cell
+def _(ds, flt):
+    # Of all records, not of the sample; in another dataset there may be no sequences.
+    mo.stop(ds is None or flt is None)
+    panel.sequences(ds, where=flt)
     return
 
 

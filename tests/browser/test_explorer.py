@@ -55,12 +55,6 @@ def bars(page: Page, chart: str) -> dict[int, tuple[int, int]]:
     return found
 
 
-def whole_library(page: Page, rows: int) -> None:
-    field(page, "size").fill(str(rows))
-    field(page, "size").press("Enter")
-    expect(counts(page)).to_have_text(f"All {rows:,} rows; {rows:,} match (100.0 %)")
-
-
 def lengths_in_bins(lengths: pd.Series) -> Counter[int]:
     return Counter(math.floor(n / 10) * 10 for n in lengths)
 
@@ -69,10 +63,26 @@ def counted(hits: int) -> str:
     return f"All 20,000 rows; {hits:,} match ({100 * hits / 20_000:.1f} %)"
 
 
+def panel_part(page: Page, name: str):
+    return page.get_by_test_id("usr-nb-filter").get_by_test_id(name)
+
+
+def find(page: Page, how: str, text: str) -> None:
+    """Add a test to the filter: a motif, an expression, a text in the sequence."""
+    section = panel_part(page, "section-sequence")
+    section.get_by_test_id("how").select_option(how)
+    section.get_by_test_id("find").fill(text)
+    section.get_by_test_id("add").click()
+
+
 def test_the_demo_library_is_drawn_and_reacts_to_every_filter(page, library):
-    # A sample is drawn at first, and says so.
+    # A sample is drawn, and says so; the filter itself counts all records.
     wait_for_charts(page)
+    expect(counts(page)).to_have_text(counted(20_000))
+    field(page, "size").fill("2000")
+    field(page, "size").press("Enter")
     expect(counts(page)).to_have_text("2,000 of 20,000 rows, seed 7; 2,000 match (100.0 %)")
+    expect(panel_part(page, "count")).to_have_text("20,000 of 20,000 (100.0 %)")
     for name in CHARTS:
         expect(page.locator(f"[data-testid=chart-{name}] svg.marks path").first).to_be_attached()
     drawn = bars(page, "length")
@@ -82,59 +92,60 @@ def test_the_demo_library_is_drawn_and_reacts_to_every_filter(page, library):
     # The table holds one page, never the whole sample.
     expect(page.locator("table tbody tr")).to_have_count(20)
 
-    # Everything at once, so that counts can be compared with the file.
-    whole_library(page, len(library))
+    # Everything at once, so that counts can be compared with the file. Another sample leaves the
+    # filter as it is.
+    find(page, "motif", LEXA)
+    expect(counts(page)).to_contain_text("2,000 of 20,000 rows")
+    field(page, "size").fill(str(len(library)))
+    field(page, "size").press("Enter")
+    expect(panel_part(page, "chip")).to_have_count(1)
     motif_step(page, library)
     length_step(page, library)
     regex_and_gc_step(page, library)
 
     # A bad pattern is explained, and does no harm.
-    field(page, "search").fill("TT(")
-    expect(page.get_by_text("is not a regular expression").first).to_be_visible()
-    expect(counts(page)).to_contain_text("; 0 match")
-    field(page, "search").fill("")
-    expect(page.get_by_text("is not a regular expression")).to_have_count(0)
+    before = counts(page).inner_text()
+    find(page, "regex", "TT(")
+    expect(panel_part(page, "error")).to_contain_text("missing )")
+    expect(counts(page)).to_have_text(before)
 
 
 def motif_step(page, library):
-    field(page, "search").fill(LEXA)
     hits = library[library["lexa"]]
     expect(counts(page)).to_have_text(counted(len(hits)))
+    expect(panel_part(page, "count")).to_contain_text(f"{len(hits):,} of 20,000")
     expected, everything = lengths_in_bins(hits["length"]), lengths_in_bins(library["length"])
     told = f"60 to 69: {expected[60]:,} of {everything[60]:,} rows"
     expect(page.locator(f"[data-testid=chart-length] [aria-label='{told}']").first).to_be_attached()
     drawn = {start: pair for start, pair in bars(page, "length").items() if pair[1]}
     assert drawn == {start: (expected[start], everything[start]) for start in everything}
     expect(page.locator("[data-testid=of]")).to_contain_text(f"of {len(hits):,} matching")
-    field(page, "search").fill("")
+    records = page.get_by_test_id("usr-nb-sequences").get_by_test_id("records")
+    expect(records).to_have_text(f"{len(hits):,} records")
+    panel_part(page, "clear").click()
     expect(counts(page)).to_have_text(counted(len(library)))
 
 
 def length_step(page, library):
-    low = page.locator("[data-testid=length] [role=slider]").first
-    low.focus()
-    for key in ("PageUp", "PageUp", "ArrowRight"):
-        low.press(key)
-    expect(low).to_have_attribute("aria-valuenow", "61")
+    low = panel_part(page, "section-length").get_by_test_id("low")
+    low.fill("61")
+    low.press("Enter")
     hits = int((library["length"] >= 61).sum())
     assert 0 < hits < 10_000
     expect(counts(page)).to_have_text(counted(hits))
-    low.press("Home")
+    panel_part(page, "undo").click()
     expect(counts(page)).to_have_text(counted(len(library)))
 
 
 def regex_and_gc_step(page, library):
-    field(page, "kind").select_option(label="regex")
-    field(page, "search").fill("^[AT]{4}.*TATAAT")
-    pattern = re.compile("^[AT]{4}.*TATAAT", re.IGNORECASE)
+    find(page, "regex", "^[AT]{4}.*TATAAT")
+    pattern = re.compile("^[AT]{4}.*TATAAT")
     found = library["sequence"].map(lambda s: bool(pattern.search(s)))
     expect(counts(page)).to_have_text(counted(int(found.sum())))
-    high = page.locator("[data-testid=gc] [role=slider]").last
-    high.focus()
-    for _ in range(3):
-        high.press("PageDown")
-    top = int(high.get_attribute("aria-valuenow") or 0)
-    hits = int((found & (library["gc"] <= top / 100)).sum())
+    high = panel_part(page, "section-gc").get_by_test_id("high")
+    high.fill("40 %")
+    high.press("Enter")
+    hits = int((found & (library["gc"] <= 0.4)).sum())
     assert 0 < hits < found.sum()
     expect(counts(page)).to_have_text(counted(hits))
 
@@ -149,6 +160,16 @@ def test_another_dataset_and_a_file_of_ones_own(page, tmp_path):
     field(page, "path").fill(str(file))
     field(page, "path").press("Enter")
     expect(counts(page)).to_have_text("All 3 rows; 3 match (100.0 %)")
+    # The filter is over the file; there is no dataset to save it with.
+    expect(panel_part(page, "title")).to_have_count(0)
+    expect(panel_part(page, "save")).to_be_hidden()
+    fold = panel_part(page, "section-score").get_by_test_id("fold")
+    panel_part(page, "group-record").locator("summary").click()
+    fold.click()
+    low = panel_part(page, "section-score").get_by_test_id("low")
+    low.fill("1")
+    low.press("Enter")
+    expect(counts(page)).to_have_text("All 3 rows; 1 match (33.3 %)")
     field(page, "path").fill(str(tmp_path / "<b>none.parquet"))
     field(page, "path").press("Enter")
     expect(page.get_by_text("<b>none.parquet: no such file")).to_be_visible()
@@ -194,6 +215,6 @@ def test_the_app_is_importable_and_summarizes_as_a_script(repo, home_env, demo_r
         [*script, "--dataset", "sos"], env=home_env, capture_output=True, text=True, timeout=60,
         check=True,
     )  # fmt: skip
-    first = "promoters/sos: 2,000 of 20,000 rows, seed 7; 2,000 match (100.0 %)"
+    first = "promoters/sos: All 20,000 rows; 20,000 match (100.0 %)"
     assert run.stdout.splitlines()[0] == first
     assert run.stderr == ""

@@ -1,4 +1,4 @@
-"""What the explorer asks of a table: which columns, lengths, GC, and which rows match a filter.
+"""What the explorer asks of a table: which columns, lengths, GC, and how many rows match.
 
 Everything works on a table in memory (a :class:`~usr_nb.analysis.sampling.Sample`), returns
 plain values, and writes nothing.
@@ -6,8 +6,7 @@ plain values, and writes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from usr_nb.analysis.sampling import Sample
-from usr_nb.dataset.reading import search_pattern
 from usr_nb.errors import SchemaError, did_you_mean, join_hints, some
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-Search = Literal["text", "regex", "iupac"]
 
 SEQUENCE: Final = "sequence"
 _NUCLEOTIDES: Final = "^[ACGTUNacgtun]*$"
@@ -38,22 +35,6 @@ def numeric_columns(schema: pa.Schema) -> list[str]:
     ['n']
     """
     return [f.name for f in schema if pa.types.is_integer(f.type) or pa.types.is_floating(f.type)]
-
-
-def text_columns(schema: pa.Schema) -> list[str]:
-    """Return the columns of text and of lists of text, ``sequence`` first.
-
-    Examples
-    --------
-    >>> text_columns(pa.schema([("id", pa.string()), ("sequence", pa.string())]))
-    ['sequence', 'id']
-    """
-    found = [
-        f.name
-        for f in schema
-        if _is_text(f.type) or (pa.types.is_list(f.type) and _is_text(f.type.value_type))
-    ]
-    return sorted(found, key=lambda name: name != SEQUENCE)
 
 
 def _is_text(dtype: pa.DataType) -> bool:
@@ -169,96 +150,6 @@ def _floats(column: pa.ChunkedArray) -> Floats:
 
 def _bools(column: pa.ChunkedArray) -> Mask:
     return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False), np.bool_)
-
-
-# ------------------------------------------------------------------ the filter
-
-
-@dataclass(frozen=True)
-class Criteria:
-    """What a row must satisfy; what is not set does not matter.
-
-    Attributes
-    ----------
-    search : str
-        What to look for in `column`, case ignored; "" for nothing.
-    kind : {"text", "regex", "iupac"}
-        The letters as they stand, an RE2 expression, or a motif such as ``TTGACA N{17} TATAAT``.
-    both_strands : bool
-        Also look for the motif's reverse complement (motifs only).
-    column : str
-        A column of text, or of lists of text, of which any item may match.
-    length : (int, int), optional
-        Least and greatest length in letters, both included.
-    gc : (float, float), optional
-        Least and greatest GC fraction, both included; rows without a GC content fail.
-    """
-
-    search: str = ""
-    kind: Search = "text"
-    both_strands: bool = False
-    column: str = SEQUENCE
-    length: tuple[int, int] | None = None
-    gc: tuple[float, float] | None = None
-
-
-def filter_mask(table: pa.Table, criteria: Criteria) -> Mask:
-    """Say for each row whether it satisfies all criteria.
-
-    Raises
-    ------
-    SchemaError
-        A column is not there or holds no text.
-    ValidationError
-        The pattern is no RE2 expression or no IUPAC motif.
-
-    Examples
-    --------
-    >>> table = pa.table({"sequence": ["TTGACA", "ACGT", "GGGGCCCC"]})
-    >>> filter_mask(table, Criteria(search="TTGNCA", kind="iupac")).tolist()
-    [True, False, False]
-    >>> filter_mask(table, Criteria(length=(4, 6), gc=(0.4, 1.0))).tolist()
-    [False, True, False]
-    """
-    mask = np.ones(table.num_rows, np.bool_)
-    if criteria.search:
-        mask &= _search(table, criteria)
-    if criteria.length is not None:
-        mask &= _within(sequence_lengths(table), criteria.length)
-    if criteria.gc is not None:
-        mask &= _within(gc_fraction(table), criteria.gc)
-    return mask
-
-
-def _within(values: Floats, bounds: tuple[float, float]) -> Mask:
-    # A comparison with NaN is false, so rows without a value fail.
-    return (values >= bounds[0]) & (values <= bounds[1])
-
-
-def _search(table: pa.Table, criteria: Criteria) -> Mask:
-    column = column_of(table, criteria.column)
-    if criteria.column not in text_columns(table.schema):
-        raise SchemaError(
-            f"Column {criteria.column!r} is {column.type}: only text can be searched",
-            hint=f"Text columns: {some(text_columns(table.schema), 12)}.",
-        )
-    if criteria.kind == "text":
-        return _any_item(column, lambda c: pc.match_substring(c, criteria.search, ignore_case=True))
-    motif = criteria.kind == "iupac"
-    pattern = search_pattern(
-        criteria.search, iupac=motif, both_strands=motif and criteria.both_strands
-    )
-    return _any_item(column, lambda c: pc.match_substring_regex(c, pattern, ignore_case=True))
-
-
-def _any_item(column: pa.ChunkedArray, match: Any) -> Mask:
-    if not pa.types.is_list(column.type):
-        return _bools(match(column))
-    whole = column.combine_chunks()
-    rows = pc.list_parent_indices(whole).to_numpy()
-    hits = np.zeros(len(column), np.bool_)
-    hits[rows[_bools(match(pc.list_flatten(whole)))]] = True
-    return hits
 
 
 def count_line(sample: Sample, mask: Mask) -> str:

@@ -166,15 +166,35 @@ def sample_path(path: str | os.PathLike[str], *, size: int = 2_000, seed: int = 
     usr_nb.errors.ValidationError: No path is given
     Hint: Name a .parquet file, or the folder of a dataset.
     """
+    found = dataset_at(path)
+    if found is not None:
+        return sample_dataset(found, size=size, seed=seed)
+    return sample_parquet(os.fspath(path).strip(), size=size, seed=seed)
+
+
+def dataset_at(path: str | os.PathLike[str]) -> Dataset | None:
+    """Return the dataset whose folder is named, or None if it is no folder of a dataset.
+
+    Raises
+    ------
+    ValidationError
+        The path is blank.
+
+    Examples
+    --------
+    >>> dataset_at(" ")
+    Traceback (most recent call last):
+    ...
+    usr_nb.errors.ValidationError: No path is given
+    Hint: Name a .parquet file, or the folder of a dataset.
+    """
     text = os.fspath(path).strip()
     if not text:
         raise ValidationError(
             "No path is given", hint="Name a .parquet file, or the folder of a dataset."
         )
     file = user_path(text)
-    if (file / RECORDS).is_file():
-        return sample_dataset(Dataset.open(file.parent, file), size=size, seed=seed)
-    return sample_parquet(file, size=size, seed=seed)
+    return Dataset.open(file.parent, file) if (file / RECORDS).is_file() else None
 
 
 def _take(
