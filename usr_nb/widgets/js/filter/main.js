@@ -55,6 +55,7 @@ function render(host) {
     saved.question, groups,
   );
 
+  const born = performance.now();
   /** @type {Overview | null} */
   let there = null;
   let past = new Past({ chips: [], deleted: false });
@@ -143,7 +144,7 @@ function render(host) {
         frame.fail(error);
       }
       section.wait(waiting.includes(section));
-      if (!frame.root.dataset["first"]) frame.root.dataset["first"] = String(performance.now());
+      if (!frame.root.dataset["first"]) frame.root.dataset["first"] = (performance.now() - born).toFixed(0);
     }
     reading = false;
     frame.root.dataset["settled"] = "true";
