@@ -178,6 +178,7 @@ def test_deleted_records_count_when_asked_for(ds):
     ds.tombstone(ds.head(1)["id"].tolist())
     widget = FilterPanel(ds)
     assert (widget.count, ask(widget, "overview")["deleted"]) == (6, 1)
+    assert (widget.commit["count"], widget.commit["total"]) == (6, 6)
     commit(widget, F.everything, deleted=True)
     assert (widget.count, widget.include_deleted, len(widget.ids())) == (7, True, 7)
     assert len(widget.selection().ids) == 6
@@ -247,7 +248,9 @@ def test_saving_is_announced_then_confirmed_once(ds):
     assert log(ds) == [*events, "filter_save"]
     assert ds.filter("long ones") == where
     # A double click, or a cell that ran again, confirms nothing twice.
-    assert send(widget, "confirm", token=plan["token"])["error"]["type"] == "StalePlanError"
+    error = send(widget, "confirm", token=plan["token"])["error"]
+    assert error["type"] == "StalePlanError"
+    assert "confirmed already" in error["message"]
     assert log(ds) == [*events, "filter_save"]
     assert ask(widget, "load", name="long ones")["filter"] == where.to_json()
 
