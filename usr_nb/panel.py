@@ -8,20 +8,24 @@ Build a panel in a cell of its own; in marimo it cannot go inside a form, a batc
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
 
 from usr_nb.dataset.core import Dataset
 from usr_nb.filter.tree import Filter
+from usr_nb.widgets.attach import AttachPanel
 from usr_nb.widgets.base import Panel
+from usr_nb.widgets.curate import CuratePanel
 from usr_nb.widgets.describe import DescribePanel
 from usr_nb.widgets.filter import FilterPanel
 from usr_nb.widgets.history import HistoryPanel
+from usr_nb.widgets.materialize import MaterializePanel
 from usr_nb.widgets.sequences import SequencesPanel
+from usr_nb.widgets.sync import SyncPanel
 
-__all__ = ["describe", "filter", "history", "sequences"]
+__all__ = ["attach", "curate", "describe", "filter", "history", "materialize", "sequences", "sync"]
 
 
 def _for_host(widget: Panel) -> Any:
@@ -191,3 +195,131 @@ def history(ds: Dataset) -> Any:
     HistoryPanel('demo')
     """
     return _for_host(HistoryPanel(ds))
+
+
+# Panels that write ------------------------------------------------------------------------------
+
+
+def attach(
+    ds: Dataset,
+    *,
+    source: Any = None,
+    namespace: str = "",
+    frames: Mapping[str, Any] | None = None,
+) -> Any:
+    """Attach columns of a file or a table; the dry run is the screen.
+
+    Nothing is written until its button is pressed, and then once: not by running the cell again,
+    reloading the page or a double click.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The dataset; it gets one overlay part, and its registry the columns that are missing.
+    source : path or table, optional
+        What is offered at first. In the panel a path can be typed, or a file uploaded.
+    namespace : str, optional
+        What is offered at first.
+    frames : mapping of str to table, optional
+        More tables of the kernel, by name.
+
+    Returns
+    -------
+    AttachPanel or marimo.ui.anywidget
+        Its ``receipts`` counts what it has written; ``last_receipt`` says what.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from usr_nb import Dataset, init_root
+    >>> root = tempfile.mkdtemp()
+    >>> _ = init_root(root)
+    >>> ds = Dataset.open(root, "demo")
+    >>> ds.init()
+    >>> attach(ds)
+    AttachPanel('demo')
+    """
+    return _for_host(AttachPanel(ds, source=source, namespace=namespace, frames=frames))
+
+
+def materialize(ds: Dataset) -> Any:
+    """Write overlay values into the base, or many parts into one; what changes is shown first.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The dataset; nothing is written until the button is pressed.
+
+    Returns
+    -------
+    MaterializePanel or marimo.ui.anywidget
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from usr_nb import Dataset, init_root
+    >>> root = tempfile.mkdtemp()
+    >>> _ = init_root(root)
+    >>> ds = Dataset.open(root, "demo")
+    >>> ds.init()
+    >>> materialize(ds)
+    MaterializePanel('demo')
+    """
+    return _for_host(MaterializePanel(ds))
+
+
+def curate(ds: Dataset, *, filter: object = None, columns: Sequence[str] = ()) -> Any:
+    """Review records by keyboard: pass, fail, warn, mask, split, delete with a reason, undo.
+
+    What is decided is saved together, after 25 decisions, 5 seconds, or on leaving, as one event;
+    an undo is a new event. All records of the filter at once go through a plan.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The dataset.
+    filter : Filter, str, or what `panel.filter` returned, optional
+        Which records; all that are not deleted by default.
+    columns : sequence of str
+        Derived columns to show beside each record.
+
+    Returns
+    -------
+    CuratePanel or marimo.ui.anywidget
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from usr_nb import Dataset, init_root
+    >>> root = tempfile.mkdtemp()
+    >>> _ = init_root(root)
+    >>> ds = Dataset.open(root, "demo")
+    >>> ds.init()
+    >>> curate(ds)
+    CuratePanel('demo')
+    """
+    return _for_host(CuratePanel(ds, where=filter, columns=tuple(columns)))
+
+
+def sync(ds: Dataset, *, remote: str = "") -> Any:
+    """Compare a dataset with its copy at a remote; pull or push by a button of its own.
+
+    Parameters
+    ----------
+    ds : Dataset
+        The dataset; it need not exist here yet.
+    remote : str, optional
+        A name in the file of ``USR_REMOTES_PATH``; it can be chosen in the panel.
+
+    Returns
+    -------
+    SyncPanel or marimo.ui.anywidget
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from usr_nb import Dataset
+    >>> sync(Dataset.open(tempfile.mkdtemp(), "lab/demo"))
+    SyncPanel('lab/demo')
+    """
+    return _for_host(SyncPanel(ds, remote=remote))

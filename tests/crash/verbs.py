@@ -134,6 +134,7 @@ READS: dict[str, Act] = {
     "why": lambda s: s.ds().why(IDS[0], "m__n"), "filters": lambda s: s.ds().filters(),
     "pick": lambda s: s.ds().pick(where=F["m__n"] > 1),
     "find_table": lambda s: s.ds().find_table(2, where=F["m__n"] > 1, order_by="length desc"),
+    "outcome": lambda s: s.ds().outcome("0" * 16),
     "filter": lambda s: s.ds().filter("old"),
     "validate": lambda s: s.ds().validate(), "doctor": lambda s: s.ds().doctor(),
     "import_report": lambda s: s.ds().import_report(_csv(s)),

@@ -10,6 +10,7 @@ from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
 from usr_nb.dataset.face_maintain import names
 from usr_nb.dataset.plans.attach import AttachPlan, AttachWish, plan_attach
+from usr_nb.dataset.plans.outcome import Outcome, outcome
 from usr_nb.dataset.plans.plan import Receipt
 from usr_nb.dataset.plans.records import (
     RecordsPlan,
@@ -54,6 +55,7 @@ class PlanningFace(Face):
         owner: str | None = None,
         description: str | None = None,
         note: str = "",
+        name: str | None = None,
         actor: Actor | None = None,
     ) -> AttachPlan:
         """Look at what :meth:`attach_file` would do; nothing is written.
@@ -79,6 +81,8 @@ class PlanningFace(Face):
             Their types, by either name; the others are proposed from the data.
         owner, description : str, optional
             Of a namespace that is new.
+        name : str, optional
+            What messages and the event call the source; its path by default.
 
         Returns
         -------
@@ -108,15 +112,16 @@ class PlanningFace(Face):
         registry = self._ctx.registry()
         known = overlays.source_types(registry, namespace) if namespace in registry else None
         rows = open_rows(source, types=known)
+        path = None if rows.format == "table" else rows.label
         request = overlays.attach_request(
-            self.name, None if rows.format == "table" else rows.label, namespace,
+            self.name, name or path, namespace,
             key=key or "id", key_col=key_col, columns=columns, allow_overwrite=allow_overwrite,
             allow_missing=allow_missing, parse_json=parse_json, backend="pyarrow", note=note,
             match=match, aggregate=aggregate, actor=actor, rename=rename,
         )  # fmt: skip
         choose = key is None and match is None
         wish = AttachWish(request, choose, register, dict(types or {}), owner, description)
-        return plan_attach(self._ctx, rows, wish)
+        return plan_attach(self._ctx, rows, wish, path=path)
 
     def plan_materialize(
         self,
@@ -217,13 +222,16 @@ class PlanningFace(Face):
             marking = records.state_clearing(self.name, asked, **more)
             return self._plan(marking, ids, where, "Clear the state of {n}", allow_missing, actor)
         marking = records.state_setting(self.name, asked, values, **more)
-        return self._plan(marking, ids, where, "Set the state of {n}", allow_missing, actor)
+        said = ", ".join(f"{k} {_said(v)}" for k, v in values.items() if v is not None)
+        verb = f"Set {said} for {{n}}"
+        return self._plan(marking, ids, where, verb, allow_missing, actor)
 
     def plan_states(
         self,
         rows: Iterable[Mapping[str, Any]],
         *,
         reason: str | None = None,
+        undoes: str | None = None,
         actor: Actor | None = None,
     ) -> RecordsPlan:
         """Look at what setting each record's own state would do, in one commit and one event.
@@ -232,9 +240,14 @@ class PlanningFace(Face):
         ----------
         rows : iterable of mapping
             ``{"id": ..., "qc_status": "pass", "masked": None}``: full ids; None unsets a field.
+        reason : str, optional
+            Why; it goes into the event.
+        undoes : str, optional
+            The operations that this takes back; it goes into the event.
         """
         states = states_of(rows)
-        marking = records.state_by_record(states, **({"reason": reason} if reason else {}))
+        more = {k: v for k, v in (("reason", reason), ("undoes", undoes)) if v}
+        marking = records.state_by_record(states, **more)
         return plan_records(self._ctx, marking, list(states), None,
                             verb="Set the state of {n}", actor=actor)  # fmt: skip
 
@@ -249,6 +262,13 @@ class PlanningFace(Face):
             If the receipt is of something else, or it changed nothing.
         """
         return plan_undo(self._ctx, receipt, actor=actor)
+
+    def outcome(self, token: str) -> Outcome:
+        """Say whether the plan of that token is in, also after its process was killed.
+
+        Looks at the event log, and at a commit that nobody has told of yet. Nothing is written.
+        """
+        return outcome(self._ctx, token)
 
     def _asked(
         self, ids: str | Iterable[str] | None, where: Where | None, action: str
@@ -271,3 +291,9 @@ class PlanningFace(Face):
         given = None if ids is None else records.listed(ids)
         return plan_records(self._ctx, marking, given, as_filter(where), verb=verb,
                             allow_missing=allow_missing, actor=actor)  # fmt: skip
+
+
+def _said(value: Any) -> str:
+    # Braces would be taken for places to fill in.
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text[:40].replace("{", "(").replace("}", ")")

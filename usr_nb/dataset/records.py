@@ -227,6 +227,7 @@ def replace_file(c: Change, namespace: str, before: pa.Table, changed: pa.Table)
         created_at=new_part_time(parts_of(c.view, namespace)),
         schema=table.schema,
         batches=[table],
+        total=table.num_rows,
         single_file=True,
     )
 

@@ -37,6 +37,10 @@ CATEGORIES: Final = _LIMITS["CATEGORIES"]
 COLUMNS_PAGE: Final = _LIMITS["COLUMNS_PAGE"]
 INDEX_PAGE: Final = _LIMITS["INDEX_PAGE"]
 STEP_MS: Final = _LIMITS["STEP_MS"]
+UPLOAD_BYTES: Final = _LIMITS["UPLOAD_BYTES"]
+UPLOAD_PIECE: Final = _LIMITS["UPLOAD_PIECE"]
+COLUMNS: Final = _LIMITS["COLUMNS"]
+BATCH: Final = _LIMITS["BATCH"]
 
 #: JavaScript counts exactly up to here.
 SAFE: Final = 2**53 - 1
@@ -75,7 +79,16 @@ class Flag:
     default: bool | None = None
 
 
-Kind = Whole | Text | Choice | Flag
+@dataclass(frozen=True)
+class Records:
+    """At most ``most`` mappings, each with exactly these fields."""
+
+    fields: Mapping[str, Whole | Text | Choice | Flag]
+    most: int
+    default: list[dict[str, Any]] | None = None
+
+
+Kind = Whole | Text | Choice | Flag | Records
 Args = dict[str, Any]
 Operations = Mapping[str, Mapping[str, Kind]]
 
@@ -148,7 +161,18 @@ def _value(op: str, name: str, kind: Kind, args: Mapping[str, Any]) -> Any:
         raise ValidationError(
             f"{op}: '{name}' is {json_text(value)}, and it must be {why}", hint=_RELOAD
         )
+    if isinstance(kind, Records):
+        return [_record(op, name, kind, item) for item in value]
     return int(value) if isinstance(kind, Whole) else value
+
+
+def _record(op: str, name: str, kind: Records, item: Any) -> dict[str, Any]:
+    if not isinstance(item, Mapping):
+        raise ValidationError(f"{op}: '{name}' holds {json_text(item)}, no mapping", hint=_RELOAD)
+    unknown = sorted(str(k) for k in item if k not in kind.fields)
+    if unknown:
+        raise ValidationError(f"{op}: '{name}' has no field {unknown[0][:_SHOWN]!r}", hint=_RELOAD)
+    return {f: _value(f"{op}: {name}", f, k, item) for f, k in kind.fields.items()}
 
 
 def _wrong(kind: Kind, value: Any) -> str | None:
@@ -161,6 +185,9 @@ def _wrong(kind: Kind, value: Any) -> str | None:
         return None if fine else f"text of at most {kind.most} characters"
     if isinstance(kind, Choice):
         return None if value in kind.words else f"one of {', '.join(kind.words)}"
+    if isinstance(kind, Records):
+        fine = isinstance(value, list) and len(value) <= kind.most
+        return None if fine else f"a list of at most {kind.most:,} mappings"
     return None if isinstance(value, bool) else "true or false"
 
 

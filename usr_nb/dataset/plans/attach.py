@@ -245,13 +245,12 @@ class _Troubles(list[SequencesError]):
         self.append(error)
 
 
-def plan_attach(ctx: Context, rows: Rows, wish: AttachWish) -> AttachPlan:
-    """Plan an attach; see :meth:`Dataset.plan_attach`."""
+def plan_attach(ctx: Context, rows: Rows, wish: AttachWish, *, path: str | None) -> AttachPlan:
+    """Plan an attach; see :meth:`Dataset.plan_attach`. `path` is the file, if it is one."""
     registry = ctx.registry()
     ns = check_namespace(wish.request.namespace)
     began = monotonic()
-    is_file = rows.format != "table"
-    source = source_of(Path(rows.label)) if is_file else None
+    source = source_of(Path(path)) if path is not None else None
     table = pa.Table.from_batches(list(rows), schema=rows.schema)
     with ctx.view() as view:
         everything = Merged(view, registry, include_deleted=True)
@@ -448,7 +447,7 @@ def _assembled(
         problems=tuple(Problem.of(e) for e in troubles),
         warnings=_notes(made, seen.source),
         seconds=(monotonic() - began) / 2 + size / _BYTES_PER_S,
-        source=rows.label, format=rows.format, namespace=request.namespace,
+        source=request.args["path"], format=rows.format, namespace=request.namespace,
         key=spec.key if spec else request.key, key_col=spec.key_col if spec else "",
         match=request.match, columns=made.columns, incoming=n, matched=written.matched,
         missing=written.missing, new=new, overwritten=written.overwritten, unset=written.unset,

@@ -1,0 +1,453 @@
+"""Panels that write, in marimo and in JupyterLab, judged by the dataset and its event log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser import hosts
+from tests.browser.conftest import free_port, running, wait_for_server, wait_until
+from tests.browser.watch import Watch
+from tests.sync import beds
+from usr_nb import Dataset, init_root, load_registry, register_namespace
+from usr_nb.sync import remotes
+
+NAME = "lab/demo"
+MATERIAL = Path(__file__).resolve().parents[2] / "demo_material"
+SFXI = MATERIAL / "demo_y_sfxi.csv"
+TWO = MATERIAL / "demo_attachment_two.csv"
+
+
+server = beds.server
+
+
+# Hosts --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """A marimo server that can be killed and started again at the same address."""
+
+    repo: Path
+    env: dict[str, str]
+    log: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @contextlib.contextmanager
+    def up(self) -> Iterator[None]:
+        command = [
+            sys.executable, "-m", "marimo", "run",
+            str(self.repo / "tests/browser/apps/writing.py"), "--headless", "--no-token",
+            "--no-sandbox", "--host", "127.0.0.1", "--port", str(self.port),
+        ]  # fmt: skip
+        env = {**self.env, "PYTHONPATH": str(self.repo)}
+        with running(command, self.log, env=env, stdin=subprocess.DEVNULL) as process:
+            wait_for_server(process, self.log, self.port, "/health")
+            self.process = process
+            yield
+
+    def address(self, root: Path, panel: str, fault: str, env: dict[str, str], how) -> str:
+        asked = {"root": str(root), "dataset": NAME, "panel": panel, "fault": fault,
+                 "env": json.dumps(env), **{f"_{k}": v for k, v in how.items()}}  # fmt: skip
+        return f"http://127.0.0.1:{self.port}/?{urllib.parse.urlencode(asked)}"
+
+
+@pytest.fixture(scope="module")
+def marimo(repo, home_env, tmp_path_factory) -> Iterator[Server]:
+    one = Server(repo, home_env, tmp_path_factory.mktemp("log") / "writing.txt")
+    with one.up():
+        yield one
+
+
+@pytest.fixture
+def second(repo, home_env, tmp_path) -> Server:
+    """A server of the test's own, to be killed."""
+    return Server(repo, home_env, tmp_path / "second.txt")
+
+
+@dataclass
+class Desk:
+    """Opens panels in one host, each in a page of its own."""
+
+    host: str
+    browser: object
+    marimo: Server
+    lab: object
+    repo: Path
+    pages: list[tuple[Page, Watch]] = field(default_factory=list)
+
+    def open(self, root: Path, panel: str, *, fault: str = "", env=None, at=None, **how):
+        page, watch = hosts.new_page(self.browser)
+        self.pages.append((page, watch))
+        if self.host == "marimo":
+            page.goto((at or self.marimo).address(root, panel, fault, env or {}, how))
+        else:
+            cells = [
+                "\n".join(
+                    [
+                        f"import sys\nsys.path.insert(0, {str(self.repo)!r})",
+                        f"from tests.browser.faults import arm\narm({fault!r}, {env or {}!r})",
+                        "from usr_nb import Dataset, panel",
+                        f"ds = Dataset.open({str(root)!r}, {NAME!r})",
+                    ]
+                ),
+                f"panel.{panel}(ds, **{how!r})",
+            ]
+            name = f"{panel}{len(self.pages)}{root.parent.name}"
+            notebook = hosts.write_notebook(self.lab.folder, name, cells)
+            hosts.open_in_jupyter(page, self.lab.address, notebook)
+        return hosts.show(page, watch, self.host, panel)
+
+    def again(self, shown: hosts.Shown, panel: str) -> hosts.Shown:
+        """Run every cell once more: by a reload of the app, or by the notebook's own command."""
+        if self.host == "marimo":
+            shown.page.reload()
+        else:
+            shown.panel.evaluate("e => e.dataset.ready = 'old'")
+            shown.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        return hosts.show(shown.page, shown.watch, self.host, panel)
+
+
+@pytest.fixture(params=["marimo", "jupyter"])
+def desk(request, browser, marimo, jupyter, repo) -> Iterator[Desk]:
+    made = Desk(request.param, browser, marimo, jupyter, repo)
+    yield made
+    for page, watch in made.pages:
+        page.context.close()
+        assert watch.found == []
+
+
+# Data ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ds(tmp_path) -> Dataset:
+    root = tmp_path / "root"
+    init_root(root)
+    register_namespace(root, namespace="k", columns="k__x:float64,k__y:string")
+    made = Dataset.open(root, NAME)
+    made.init()
+    made.import_csv(MATERIAL / "demo_sequences.csv", "dna", "dna_4")
+    return made
+
+
+def with_parts(ds: Dataset) -> list[str]:
+    ids = ds.head_table(100, ["id"])["id"].to_pylist()
+    ds.write_overlay_part("k", [{"id": i, "x": 1.0} for i in ids[:20]])
+    ds.write_overlay_part("k", [{"id": i, "x": 2.0, "y": "b"} for i in ids[10:30]])
+    return ids
+
+
+def events(ds: Dataset, action: str | None = None) -> list[dict]:
+    lines = [json.loads(x) for x in ds.events_path.read_text("utf-8").splitlines()]
+    return [e for e in lines if action in (None, e["action"])]
+
+
+def parts(ds: Dataset, namespace: str) -> int:
+    return len(list((ds.dir / "_derived" / namespace).glob("*.parquet")))
+
+
+def state(ds: Dataset) -> pd.DataFrame:
+    """The record state as pandas reads it from its file."""
+    return pd.read_parquet(ds.dir / "_derived/usr_state.parquet").set_index("id")
+
+
+def number(shown: hosts.Shown, name: str, wanted: int) -> None:
+    expect(shown.part(name)).to_have_text(f"{wanted:,}")
+
+
+# Attach -------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_attached_once_whatever_happens_to_page_and_cells(desk, ds, second):
+    shown = desk.open(ds.root, "attach", namespace="lab")
+    shown.part("path").fill(str(TWO))
+    shown.part("look").click()
+    expect(shown.part("problem").first).to_contain_text("12 keys stand in more than one row")
+    expect(shown.part("problem").first).to_contain_text("“repeated keys”")
+    expect(shown.part("confirm")).to_be_disabled()
+    frame, base = pd.read_csv(SFXI), pd.read_parquet(ds.records_path)
+    hit = frame["sequence"].isin(base["sequence"])
+    shown.part("path").fill(str(SFXI))
+    shown.part("path").press("Enter")
+    number(shown, "incoming", len(frame))
+    number(shown, "matched", int(hit.sum()))
+    number(shown, "missing", int((~hit).sum()))
+    expect(shown.part("unmatched-row")).to_have_count(int((~hit).sum()))
+    first = frame.index[~hit][0]
+    expect(shown.part("unmatched-row").first).to_contain_text(str(first + 1))
+    expect(shown.part("unmatched-row").first).to_contain_text(frame["sequence"][first][:40])
+    expect(shown.part("confirm")).to_be_disabled()
+    assert not events(ds, "attach")
+    shown.part("skip-missing").check()
+    expect(shown.part("confirm")).to_have_text(f"Attach {int(hit.sum())} rows")
+    expect(shown.part("confirm")).to_be_enabled()
+    shown.part("confirm").dblclick()
+    expect(shown.part("receipt-text")).to_contain_text(f"rows matched {int(hit.sum())}")
+
+    def written() -> tuple[int, int, int]:
+        return parts(ds, "lab"), len(events(ds, "attach")), len(events(ds))
+
+    once = written()
+    assert once[:2] == (1, 1)
+    assert load_registry(ds.root)["lab"].column_names == tuple(
+        f"lab__{c}" for c in frame.columns if c != "sequence"
+    )
+    got = pd.DataFrame(ds.head(100)).set_index("sequence")["lab__v00"].dropna()
+    wanted = frame[hit].set_index("sequence")["v00"]
+    assert got.to_dict() == wanted.to_dict()
+    if desk.host == "marimo":
+        expect(shown.page.get_by_test_id("runs")).to_have_text("2:1")
+    shown.part("confirm").dblclick(force=True)
+    again = desk.again(shown, "attach")
+    expect(again.part("earlier")).to_be_hidden()
+    again.part("confirm").dblclick(force=True)
+    if desk.host == "marimo":
+        expect(again.page.get_by_test_id("runs")).to_have_text("1:0")
+        with second.up():
+            restarted = desk.open(ds.root, "attach", at=second, namespace="lab")
+            restarted.part("confirm").click(force=True)
+            expect(restarted.part("confirm")).to_be_disabled()
+    assert written() == once
+
+
+# Materialize --------------------------------------------------------------------------------------
+
+
+def confirmed(shown: hosts.Shown) -> None:
+    expect(shown.part("confirm")).to_be_enabled()
+    shown.part("confirm").click()
+    expect(shown.part("receipt-text")).to_be_visible()
+
+
+def test_materialize_with_each_choice_and_a_change_in_between(desk, ds):
+    with_parts(ds)
+    before = ds.head(100)["k__x"].tolist()
+    shown = desk.open(ds.root, "materialize")
+    shown.part("take-k").check()
+    number(shown, "cells", 30 + 20)
+    # Somebody writes between plan and confirm: it is refused, and planned again.
+    expect(shown.part("confirm")).to_be_enabled()
+    ids = ds.head_table(100, ["id"])["id"].to_pylist()
+    ds.write_overlay_part("k", [{"id": ids[35], "x": 3.0}])
+    shown.part("confirm").click()
+    expect(shown.part("error")).to_contain_text("not what it was when the plan was made")
+    number(shown, "cells", 31 + 20)
+    assert not events(ds, "materialize")
+    confirmed(shown)
+    [one] = events(ds, "materialize")
+    assert (one["args"]["keep_overlays"], one["metrics"]["rows"]) == (True, 36)
+    base = pd.read_parquet(ds.records_path)
+    before[35] = 3.0
+    assert base["k__x"].fillna(-1).tolist() == pd.Series(before).fillna(-1).tolist()
+    assert len(list(ds.snapshot_dir.glob("*.parquet"))) == 1
+    shown.part("compact-k").click()
+    number(shown, "parts", 3)
+    confirmed(shown)
+    assert (parts(ds, "k"), len(events(ds, "compact_overlay"))) == (1, 1)
+    shown.part("fate").select_option("drop")
+    shown.part("take-k").check()
+    expect(shown.part("question")).to_contain_text(f"type {NAME}")
+    expect(shown.part("confirm")).to_be_disabled()
+    shown.part("typed").fill(NAME)
+    shown.part("typed").press("Tab")
+    confirmed(shown)
+    assert parts(ds, "k") == 0
+    assert ds.head(100)["k__x"].fillna(-1).tolist() == pd.Series(before).fillna(-1).tolist()
+    assert len(events(ds, "materialize")) == 2
+
+
+def test_cancel_half_way_leaves_the_state_before(desk, ds):
+    with_parts(ds)
+    log, base = ds.events_path.read_bytes(), ds.records_path.read_bytes()
+    shown = desk.open(ds.root, "materialize", fault="hold")
+    shown.part("take-k").check()
+    expect(shown.part("confirm")).to_be_enabled()
+    shown.part("confirm").click()
+    expect(shown.part("progress")).to_contain_text(re.compile("copying|writing"))
+    shown.part("cancel").click()
+    expect(shown.part("cancel")).to_be_hidden()
+    expect(shown.part("confirm")).to_be_enabled()
+    expect(shown.part("receipt")).to_be_hidden()
+    assert (ds.events_path.read_bytes(), ds.records_path.read_bytes()) == (log, base)
+
+
+# Curate -------------------------------------------------------------------------------------------
+
+
+def test_twenty_records_by_keyboard_alone_then_undone(desk, ds):
+    ids = with_parts(ds)
+    shown = desk.open(ds.root, "curate", filter="length > 10")
+    expect(shown.part("where")).to_have_text("1 of 36")
+    shown.part("record").focus()
+    expect(shown.part("listens")).to_have_text("listening to the keys")
+    pressed = ["pfw"[i % 3] for i in range(20)]
+    for k in pressed:
+        shown.page.keyboard.press(k)
+    expect(shown.part("where")).to_have_text("21 of 36")
+    # Leaving the record saves what is not saved yet; staying, five seconds do.
+    shown.page.keyboard.press("g")
+    expect(shown.part("unsaved")).to_have_text("")
+    shown.page.keyboard.press("Escape")
+    words = {"p": "pass", "f": "fail", "w": "warn"}
+    said = state(ds)["usr_state__qc_status"]
+    assert said.to_dict() == {ids[i]: words[k] for i, k in enumerate(pressed)}
+    expect(shown.part("counts")).to_have_text("7 pass, 6 warn, 7 fail")
+    assert [e["metrics"]["rows"] for e in events(ds, "state_set")] == [20]
+    for _ in range(20):
+        shown.page.keyboard.press("u")
+    expect(shown.part("where")).to_have_text("1 of 36")
+    expect(shown.part("unsaved")).to_have_text("")
+    assert state(ds)["usr_state__qc_status"].notna().sum() == 0
+    first, undone = events(ds, "state_set")
+    assert undone["args"]["undoes"] == first["artifacts"]["operation_id"]
+    if desk.host == "marimo":
+        expect(shown.page.get_by_test_id("runs")).to_have_text("3:2")
+    # Split, mask, and a delete with a reason, each by keys; `d d` deletes no cell.
+    for k in ("s", "t", "m", "D"):
+        shown.page.keyboard.press(k)
+    expect(shown.part("reason")).to_be_focused()
+    shown.page.keyboard.type("bad batch dd")
+    shown.page.keyboard.press("Enter")
+    expect(shown.part("confirm")).to_have_text("Delete 1 record")
+    expect(shown.part("confirm")).to_be_focused()
+    shown.page.keyboard.press("Enter")
+    expect(shown.part("receipt-text")).to_contain_text("tombstone")
+    expect(shown.part("where")).to_have_text("1 of 35")
+    gone = pd.read_parquet(ds.dir / "_derived/usr.parquet").set_index("id")
+    assert gone.loc[ids[0], "usr__deleted_reason"] == "bad batch dd"
+    row = state(ds).loc[ids[0]]
+    assert (row["usr_state__split"], bool(row["usr_state__masked"])) == ("train", True)
+    # All that are reviewed, with the count to confirm.
+    shown.part("record").focus()
+    shown.page.keyboard.press("Shift+W")
+    expect(shown.part("confirm")).to_have_text("Set qc_status warn for 35 records")
+    shown.part("confirm").dblclick()
+    expect(shown.part("counts")).to_have_text("35 warn")
+    assert len(events(ds, "state_set")) == 4
+    expect(shown.panel).to_be_visible()
+
+
+# Sync ---------------------------------------------------------------------------------------------
+
+
+def test_a_pull_and_a_push_over_ssh_with_a_conflict_resolved(desk, ds, server, tmp_path):
+    there = tmp_path / "there" / "datasets"
+    there.mkdir(parents=True)
+    path = f"{server.bin}{os.pathsep}{os.environ['PATH']}"
+    env = {"USR_REMOTES_PATH": str(tmp_path / "remotes.yaml"), "USR_TEST_KEY": str(server.key),
+           "PATH": path}  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in env.items():
+            patch.setenv(name, value)
+        remotes.add(remotes.Remote(
+            "loop", host="127.0.0.1", user=server.user, base_dir=str(there), port=server.port,
+            ssh_key_env="USR_TEST_KEY",
+        ))  # fmt: skip
+        ids = with_parts(ds)
+        ds.sync_plan("loop").apply("push")
+    other = Dataset.open(there, NAME)
+    other.write_overlay_part("k", [{"id": ids[0], "x": 7.0}])
+    shown = desk.open(ds.root, "sync", env=env, remote="loop")
+    expect(shown.part("state")).to_have_text("This copy is behind.")
+    expect(shown.part("there")).to_contain_text("1 part only there (1 k rows)")
+    assert not events(ds, "pull")
+    shown.part("pull").click()
+    expect(shown.part("confirm")).to_have_text("Pull 1 file")
+    shown.part("confirm").dblclick()
+    expect(shown.part("receipt-text")).to_be_visible()
+    expect(shown.part("state")).to_have_text("Both copies are equal.")
+    assert (len(events(ds, "pull")), ds.get(ids[0])["k__x"].iloc[0]) == (1, 7.0)
+    # Both rewrite the base, each its own way.
+    with ds.maintenance(reason="here"):
+        ds.materialize()
+    other.write_overlay_part("k", [{"id": ids[1], "y": "theirs"}])
+    with other.maintenance(reason="there"):
+        other.materialize(archive_overlays=True)
+    shown.part("look").click()
+    expect(shown.part("conflict").first).to_be_visible()
+    expect(shown.part("push")).to_be_disabled()
+    shown.part("keep-mine").first.click()
+    expect(shown.part("conflict")).to_have_count(0)
+    shown.part("push").click()
+    expect(shown.part("confirm")).to_be_enabled()
+    shown.part("confirm").click()
+    expect(shown.part("receipt-text")).to_be_visible()
+    assert len(events(other, "push")) == 2
+    # The loser is kept.
+    assert list(other.snapshot_dir.rglob("*.parquet")), "their base stays as a snapshot"
+    assert pd.read_parquet(other.records_path).equals(pd.read_parquet(ds.records_path))
+
+
+# Kills --------------------------------------------------------------------------------------------
+
+WRITES = {
+    "attach": ({"namespace": "lab", "source": "IN"}, None),
+    "materialize": ({}, "take-k"),
+    "curate": ({}, "all-fail"),
+}
+
+
+@pytest.mark.parametrize(
+    ("panel", "fault"),
+    [
+        ("attach", "kill before"),
+        ("materialize", "kill after"),
+        *(
+            pytest.param(*both, marks=pytest.mark.nightly)
+            for both in (
+                ("attach", "kill after"), ("materialize", "kill before"),
+                ("curate", "kill before"), ("curate", "kill after"),
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_killed_kernel_leaves_before_or_after_and_the_panel_says_which(
+    panel, fault, browser, second, ds
+):
+    ids = with_parts(ds)
+    source = ds.root.parent / "in.csv"
+    source.write_text(f"id,x\n{ids[33]},9\n")
+    how, click = WRITES[panel]
+    how = {k: str(source) if v == "IN" else v for k, v in how.items()}
+    action = {"attach": "attach", "materialize": "materialize", "curate": "state_set"}[panel]
+    page, watch = hosts.new_page(browser)
+    with second.up():
+        page.goto(second.address(ds.root, panel, fault, {}, how))
+        shown = hosts.show(page, watch, "marimo", panel)
+        if click:
+            shown.part(click).click()
+        expect(shown.part("confirm")).to_be_enabled()
+        token = shown.part("confirm").inner_text()
+        shown.part("confirm").click()
+        wait_until(lambda: second.process.poll() is not None, what="the kill")
+    assert second.process.returncode == -9
+    is_in = fault == "kill after"
+    with second.up():
+        page.goto(second.address(ds.root, panel, "", {}, how))
+        again = hosts.show(page, watch, "marimo", panel)
+        expect(again.part("earlier")).to_contain_text(f"“{token}”")
+        expect(again.part("earlier")).to_contain_text("is in:" if is_in else "is not in")
+        # Opening wrote nothing; the next writer completes what was committed.
+        assert not events(ds, action)
+        page.reload()
+        expect(hosts.show(page, watch, "marimo", panel).part("earlier")).to_be_hidden()
+    page.context.close()
+    # The front end of marimo asks a server that is gone.
+    assert [f for f in watch.found if f != "page error: Failed to fetch"] == []
+    ds.snapshot("next")
+    assert len(events(ds, action)) == is_in
+    ds.validate()
