@@ -63,7 +63,7 @@ def opened(request, browser, serve_app, jupyter, roots):
 
 @pytest.fixture
 def shown(opened):
-    for name in ("actor", "text", "since", "until"):
+    for name in ("actor", "text", "since", "until", "record"):
         opened.part(name).fill("")
         opened.part(name).press("Tab")
     opened.part("action").select_option("")
@@ -163,6 +163,72 @@ def test_two_moments_are_compared(shown, roots):
     expect(shown.part("comparison")).to_contain_text("300 records imported, 3 records deleted")
     shown.part("mark").last.uncheck()
     expect(shown.part("comparison")).to_be_hidden()
+
+
+def parts_with(root: Path, record: str) -> pd.DataFrame:
+    """Every part that holds a record's score, as pandas reads the files, newest first."""
+    found = []
+    for path in sorted((root / library.NAME / "_derived/lab").glob("part-*.parquet")):
+        frame = pd.read_parquet(path)
+        mine = frame[frame["id"] == record]
+        if "lab__score" in frame and len(mine):
+            found.append({"file": f"_derived/lab/{path.name}", "value": mine["lab__score"].iloc[0]})
+    return pd.DataFrame(found[::-1])
+
+
+def test_why_a_cell_has_its_value_and_what_it_replaced(shown, roots):
+    root = roots[shown.host]
+    record = library.frame(root)["id"][25]
+    wanted, frame = parts_with(root, record), log(root)
+    assert len(wanted) == 2
+    shown.part("why-id").fill(record[:8])
+    shown.part("why-column").fill("lab__score")
+    shown.part("why-column").press("Enter")
+    expect(shown.part("why-value")).to_have_text(
+        f"lab__score of {record[:8]} is {wanted['value'][0]:g}"
+    )
+    steps = shown.part("why-step")
+    expect(steps).to_have_count(len(wanted))
+    for n, row in wanted.iterrows():
+        cells = steps.nth(n).locator("td")
+        expect(cells.nth(0)).to_have_text("decides" if n == 0 else "was replaced")
+        assert float(cells.nth(1).inner_text()) == pytest.approx(row["value"])
+        expect(cells.nth(5)).to_have_attribute("title", row["file"])
+        made = [f["path"] == row["file"] for files in frame["artifacts.files"].dropna()
+                for f in files]  # fmt: skip
+        assert any(made)
+    run = frame[frame["actor.run_id"] == "job 77"].iloc[2]
+    expect(steps.nth(0).locator("td").nth(3)).to_have_text(f"evo2@{run['actor.host']} · run job 77")
+    shown.part("why-copy").click()
+    assert shown.page.evaluate("navigator.clipboard.readText()") == (
+        f"ds.why({record!r}, 'lab__score')"
+    )
+    shown.part("why-column").fill("lab__scor")
+    shown.part("why").click()
+    expect(shown.part("error")).to_contain_text("lab__score")
+
+
+def test_the_events_of_one_record(shown, roots):
+    root = roots[shown.host]
+    record, frame = library.frame(root)["id"][25], log(root)
+    holding = {p.name for p in (root / library.NAME / "_derived").glob("*/part-*.parquet")
+               if record in set(pd.read_parquet(p, columns=["id"])["id"])}  # fmt: skip
+    wrote = frame["artifacts.files"].map(
+        lambda fs: any(f["path"].rpartition("/")[2] in holding for f in fs)
+        if isinstance(fs, list) else False
+    )  # fmt: skip
+    imports = frame["action"] == "import_rows"
+    assert int(wrote.sum()) == 3
+    shown.part("record").fill(record[:9])
+    shown.part("record").press("Enter")
+    events(shown, int((wrote | imports).sum()), len(frame))
+    shown.part("record").fill("xyz")
+    shown.part("record").press("Enter")
+    expect(shown.part("error")).to_contain_text("is no id")
+    shown.part("record").fill("")
+    shown.part("record").press("Enter")
+    events(shown, len(frame), len(frame))
+    expect(shown.part("error")).to_be_hidden()
 
 
 def test_new_events_show_up_by_themselves(shown, roots):

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from usr_nb.analysis.sentences import part_sentence, run_sentence, sentence, values_of
 from usr_nb.contract.events import decode_event, operation_of
+from usr_nb.contract.times import to_text
 from usr_nb.dataset.core import Dataset
 from usr_nb.errors import ValidationError
 
@@ -58,6 +59,9 @@ class EventFilter:
         included, `until` is the first that is not.
     text : str
         Stands anywhere in the event: an id, a namespace, a file.
+    record : str
+        An id, or 7 and more of its first letters: the events whose parts hold that record, that
+        imported it, or that name it (see :meth:`Dataset.history`).
     """
 
     actions: tuple[str, ...] = ()
@@ -65,6 +69,7 @@ class EventFilter:
     since: str = ""
     until: str = ""
     text: str = ""
+    record: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -194,6 +199,7 @@ class EventHistory:
     """
 
     def __init__(self, ds: Dataset) -> None:
+        self._ds = ds
         self._path: Path = ds.events_path
         self._index: _Index | None = None
         self._ends: Int = np.zeros(0, np.int64)
@@ -314,6 +320,10 @@ class EventHistory:
             and (not wanted.until or h.at < wanted.until)
             and (not actor or actor in f"{h.tool} {h.run_id} {h.host} {h.who}".casefold())
         ]
+        if wanted.record:
+            rows = self._ds.history(touching=check_record(wanted.record))
+            named = {(r.operation_id or to_text(r.at), r.action) for r in rows}
+            found = [h for h in found if (h.operation or h.at, h.action) in named]
         return self._with_text(found, wanted.text) if wanted.text else found
 
     def _with_text(self, heads: list[Head], text: str) -> list[Head]:
@@ -476,6 +486,21 @@ def _replaced(item: Item, said: str) -> Item:
         item.line, item.parts, item.at, item.since, item.who, item.run_id, item.action,
         item.namespace, said,
     )  # fmt: skip
+
+
+def check_record(text: str) -> str:
+    """Return what may be an id or the beginning of one.
+
+    Raises
+    ------
+    ValidationError
+        If it is neither.
+    """
+    if not re.fullmatch(r"[0-9a-f]{7,40}", text):
+        raise ValidationError(
+            f"{text[:60]!r} is no id", hint="Give 7 to 40 of its letters: 0 to 9, a to f."
+        )
+    return text
 
 
 def fold(heads: Iterable[Head]) -> list[list[Head]]:

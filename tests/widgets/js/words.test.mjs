@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { lengthText, scoreText, sizeText } from "../../../usr_nb/widgets/js/lib/numbers.js";
-import { comparisonLines, counted, localTime, utcText } from "../../../usr_nb/widgets/js/history/words.js";
+import { roleText, setterText, comparisonLines, counted, localTime, utcText } from "../../../usr_nb/widgets/js/history/words.js";
 import { AMINO_ACIDS, colourOf, featureColour, inkOn, NUCLEOTIDES } from "../../../usr_nb/widgets/js/sequences/colors.js";
 import { Pages } from "../../../usr_nb/widgets/js/sequences/pages.js";
 
@@ -58,4 +58,13 @@ test("pages know what they do not have", () => {
   assert.equal(pages.gap("a", 10, 13, 0, 50), 12, "letters alone are shown, and the rest still asked for");
   assert.equal(pages.row("a", 12)?.row, 12);
   assert.equal(pages.row("b", 12), null);
+});
+
+test("the setter is told only where something else decides", () => {
+  const step = /** @type {const} */ ({ role: "winner", decides: true, value: "1", path: "p", at: "t", who: "evo2@n", did: "m +1 rows", gone: "" });
+  assert.equal(setterText({ setter: "evo2@n at t0: m +1 rows", steps: [step] }), "");
+  assert.equal(setterText({ setter: "evo2@n at t0: m +1 rows", steps: [{ ...step, did: "compacted m" }] }), "First set by evo2@n at t0: m +1 rows");
+  assert.equal(setterText({ setter: "", steps: [step] }), "");
+  assert.deepEqual([roleText(step), roleText({ ...step, role: "base" }), roleText({ ...step, role: "shadowed", decides: false })],
+    ["decides", "the base decides", "was replaced"]);
 });

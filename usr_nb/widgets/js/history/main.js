@@ -5,6 +5,7 @@ import { el, Scope, setOptions } from "../lib/dom.js";
 import { makeFrame, ready, whileVisible } from "../lib/frame.js";
 import { grouped } from "../lib/numbers.js";
 import { comparisonLines, counted, localTime, utcText } from "./words.js";
+import { whyForm } from "./why.js";
 import limits from "../../limits.json" with { type: "json" };
 
 /** @typedef {import("../lib/wire.js").Model} Model */
@@ -31,6 +32,7 @@ function render(host) {
     text: el("input", { type: "search", "data-testid": "text", placeholder: "id, namespace, file", maxlength: limits.TEXT_LENGTH }),
     since: el("input", { type: "datetime-local", "data-testid": "since", step: 1 }),
     until: el("input", { type: "datetime-local", "data-testid": "until", step: 1 }),
+    record: el("input", { type: "search", "data-testid": "record", placeholder: "7 letters of an id, Enter", maxlength: 40 }),
   };
   setOptions(action, [{ value: "", text: "any" }]);
   const list = el("ol", { class: "hist-list", "data-testid": "list", "aria-label": "Events, newest first" });
@@ -43,12 +45,13 @@ function render(host) {
   const where = el("span", { "data-testid": "where", role: "status" });
   const label = (/** @type {string} */ text, /** @type {HTMLElement} */ control) => el("label", {}, text, control);
   const hint = el("span", {}, "mark two events to compare them");
+  const cell = whyForm(frame);
   frame.body.classList.add("hist-body");
   frame.body.append(
     el("div", { class: "usr-nb-bar", role: "toolbar", "aria-label": "Which events" }, title,
-      label("action", action), label("by", fields.actor), label("text", fields.text),
+      label("action", action), label("by", fields.actor), label("text", fields.text), label("record", fields.record),
       label("from", fields.since), label("to", fields.until)),
-    list, empty, compared,
+    cell.form, list, empty, compared,
     el("div", { class: "usr-nb-foot" }, newer, older, where, fresh, hint),
   );
 
@@ -61,7 +64,7 @@ function render(host) {
   let marked = [];
 
   const wanted = () => ({
-    action: action.value, actor: fields.actor.value.trim(), text: fields.text.value.trim(),
+    action: action.value, actor: fields.actor.value.trim(), text: fields.text.value.trim(), record: fields.record.value.trim(),
     since: utcText(fields.since.value), until: utcText(fields.until.value),
   });
 
@@ -82,6 +85,7 @@ function render(host) {
       // The first page came from the end of the log alone; now that it is shown the rest is read.
       if (!page.exact) void load(start);
       if (first || start === 0) void offerActions();
+      if (first) void cell.offer();
     } catch (error) {
       frame.fail(error);
     }

@@ -53,3 +53,24 @@ export function comparisonLines(c) {
     `${counted(c.records_added, "record")} imported, ${counted(c.records_deleted, "record")} deleted, ${counted(c.records_restored, "record")} restored`,
   ].filter((line) => line !== null);
 }
+
+/**
+ * @typedef {{ role: "winner" | "shadowed" | "earlier" | "base", decides: boolean, value: string | null, path: string, at: string,
+ *   who: string, did: string, gone: string }} Step
+ */
+
+/** What a file has to do with a cell. @param {Step} step */
+export function roleText(step) {
+  if (step.decides) return step.role === "base" ? "the base decides" : "decides";
+  return { winner: "decides", shadowed: "was replaced", earlier: "put aside", base: "in the base" }[step.role];
+}
+
+/** A value as JSON, null as –. @param {string | null} value */
+export const valueText = (value) => (value === null ? "–" : value);
+
+/** Who set a value in the first place, where a compaction or a materialize stands before it. @param {{ setter: string, steps: Step[] }} found */
+export function setterText(found) {
+  const first = found.steps.find((s) => s.decides);
+  const same = first && found.setter.startsWith(`${first.who} at `) && found.setter.endsWith(`: ${first.did}`);
+  return found.setter && first && !same ? `First set by ${found.setter}` : "";
+}
