@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -41,6 +42,8 @@ from usr_nb.storage.layout import (
 from usr_nb.storage.parquet import file_metadata, open_parquet
 
 RETIRED_S: Final = 15 * 60.0
+#: A push from elsewhere that was cut goes on from what lies there, but not for ever.
+INCOMING_S: Final = 30 * 24 * 3600.0
 UNLOGGED_S: Final = 60.0
 #: How far behind the last look at the log the next one begins: a commit that was too young then
 #: is old enough now.
@@ -48,6 +51,7 @@ OVERLAP_S: Final = 2 * UNLOGGED_S
 #: Before the name of a staging folder that somebody is removing.
 DROPPED: Final = "dropped-"
 _CHECKED = "checked"
+_INCOMING = re.compile(r"incoming-[0-9a-f]{16}\Z", re.ASCII)
 _MAX_OWNER = 256
 
 
@@ -57,8 +61,8 @@ def tidy(layout: Layout, *, done: str | None = None, now: float | None = None) -
     Parameters
     ----------
     layout : Layout
-        The folder. Staging and temporary files of dead owners (or older than 24 h) and retired
-        files older than 15 minutes are removed; missing lines are appended to ``.events.log``
+        The folder. Staging and temporary files of dead owners (or older than 24 h), retired
+        files older than 15 minutes, and cut pushes older than 30 days are removed; missing lines are appended to ``.events.log``
         for commits older than 60 s or of a dead owner.
     done : str, optional
         Operation id of the commit just finished: its line is known to be there.
@@ -75,7 +79,7 @@ def tidy(layout: Layout, *, done: str | None = None, now: float | None = None) -
     >>> tidy(Layout(Path(tempfile.mkdtemp())))
     """
     at = time.time() if now is None else now
-    for step in (_remove_retired, _remove_staging, _remove_temps):
+    for step in (_remove_retired, _remove_staging, _remove_temps, _remove_incoming):
         with contextlib.suppress(SequencesError, OSError):
             step(layout, at)
     with contextlib.suppress(SequencesError, OSError):
@@ -153,6 +157,16 @@ def _drop_moved(layout: Layout, moved: Path) -> None:
         door.rename(moved, layout.txn / operation)
     else:
         door.remove_flat_dir(moved)
+
+
+def _remove_incoming(layout: Layout, now: float) -> None:
+    for entry in children(layout.txn):
+        if _INCOMING.match(entry.name) and entry.is_dir(follow_symlinks=False):
+            folder = Path(entry.path)
+            # Times of change: what is sent keeps the time at which it was written.
+            stamps = [p.lstat().st_ctime for p in (folder, *folder.rglob("*"))]
+            if now - max(stamps) > INCOMING_S:
+                door.remove_tree(folder)
 
 
 def staging_owner(folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from usr_nb.contract.events import Fingerprint
@@ -23,7 +24,7 @@ from usr_nb.storage import door
 from usr_nb.storage.layout import Layout
 from usr_nb.sync import telling
 from usr_nb.sync.common import COMMON_FILE, COPIED, encode_common
-from usr_nb.sync.deliver import deliver
+from usr_nb.sync.deliver import deliver, finish
 from usr_nb.sync.look import Here, Look, Options, look, transfer
 from usr_nb.sync.model import Conflict, Direction, Plan, SyncReceipt
 from usr_nb.sync.receive import Receiver, receive
@@ -146,12 +147,30 @@ class SyncPlan:
     def _apply(self, session: Session, found: Look, direction: Direction) -> SyncReceipt:
         plan = found.plan(direction)
         if plan.moves_nothing:
+            self._finish(session, found, direction)
             return telling.receipt(plan, None)
         if direction == "push":
+            door.make_dirs(self._pushing.parent)
+            door.write_hint(self._pushing, b"")
             done = deliver(session, self.here, found, self._words(plan), grow=_grown(plan))
             self._remember(plan, done.operation_id)
+            door.unlink(self._pushing)
             return done
         return self._pull(session, found)
+
+    @property
+    def _pushing(self) -> Path:
+        """Stands there while a push is under way."""
+        return self.here.kept(self.remote.name) / "pushing"
+
+    def _finish(self, session: Session, found: Look, direction: Direction) -> None:
+        """Take away what a sync left that was cut after its commit: all else is done."""
+        if direction == "pull":
+            door.remove_tree(self.here.kept(self.remote.name) / "incoming")
+        elif self._pushing.exists():
+            finish(session, self.here, found)
+            self._remember(found.push, None)
+            door.unlink(self._pushing)
 
     def _pull(self, session: Session, found: Look) -> SyncReceipt:
         plan = found.pull

@@ -281,6 +281,12 @@ def prepare_script(base: str, dataset: str, incoming: str) -> str:
     )
 
 
+def clear_script(folder: str, incoming: str) -> str:
+    """Return a script that removes what a push sent and nobody needs any more."""
+    into = quote(plain_name(incoming))
+    return f"{go_to(folder)}[ -L _txn ] || rm -rf -- {into}\nat=done\n"
+
+
 def _flush_all(folder: str, number: int) -> str:
     """Return a line that syncs all files of a folder; many at once by the whole file system."""
     each = f"find {folder} -type f -print0 | xargs -0 sync -- 2>/dev/null || sync\n"

@@ -80,9 +80,7 @@ def deliver(
     folder = there_folder(session, here)
     _settle(session, here, found)
     base = scripts.folder_at(session.remote.base_dir)
-    # One staging folder for each pair of copies, so that a cut transfer is taken up again.
-    mark = hashlib.sha256(f"{here.dir.absolute()}>{found.there.place}".encode()).hexdigest()[:16]
-    incoming = f"{TXN}/incoming-{mark}"
+    incoming = _incoming(here, found)
     session.run(commit_scripts.prepare_script(base, here.name, incoming), stage="preparing")
     if plan.registry:
         _grow_registry(session, found, grow)
@@ -93,6 +91,25 @@ def deliver(
         _stage(session, here, load, incoming, can_hash="sha256sum" in found.there.tools)
         _install(session, folder, found, load, incoming)
     return telling.receipt(plan, load.intent.operation_id)
+
+
+def finish(session: Session, here: Here, found: Look) -> None:
+    """Finish a push that was cut after its commit, and take away what it sent.
+
+    Raises
+    ------
+    RemoteUnavailableError, TransferError
+        If the connection failed.
+    """
+    _settle(session, here, found)
+    script = commit_scripts.clear_script(there_folder(session, here), _incoming(here, found))
+    session.run(script, stage="clearing")
+
+
+def _incoming(here: Here, found: Look) -> str:
+    """Name one staging folder for each pair of copies, so that a cut transfer is taken up again."""
+    mark = hashlib.sha256(f"{here.dir.absolute()}>{found.there.place}".encode()).hexdigest()[:16]
+    return f"{TXN}/incoming-{mark}"
 
 
 def _settle(session: Session, here: Here, found: Look) -> None:
@@ -279,3 +296,5 @@ def _install(session: Session, folder: str, found: Look, load: _Load, incoming: 
             raise error from None
         if state == [b"no"]:
             raise
+        session.run(commit_scripts.settle_script(folder, intent), stage="settling")
+        session.run(commit_scripts.clear_script(folder, incoming), stage="clearing")
