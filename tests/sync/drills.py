@@ -10,6 +10,7 @@ import signal
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -52,9 +53,7 @@ def work_on_both(bed: Bed) -> None:
 # The process that is killed ---------------------------------------------------------------------
 
 
-def sync(
-    root: str, remote: str, direction: Direction, env: dict[str, str], at: int, out: Any
-) -> None:
+def sync(root: str, direction: Direction, env: dict[str, str], at: int, out: Connection) -> None:
     """Sync once; at change number `at` of this side's folder the process kills itself (0: never).
 
     Says the stages it comes to, how many changes it made, and how it ended.
@@ -74,7 +73,7 @@ def sync(
 
     hook = Hook(ds.dir, at=at - 1 if at else None, fault=die if at else None)
     try:
-        plan = ds.sync_plan(remote)
+        plan = ds.sync_plan(env["CUT_REMOTE"])
         out.send(("stage", "planned"))
         with hook.active():
             plan.apply(direction, progress=tell)
@@ -151,19 +150,20 @@ class Drill:
             "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "CUT_LOG": str(log), "CUT_MEASURE": "" if point else "1", "CUT_CALL": "0",
             "CUT_KILLS": "", "CUT_BASH": "1" if self.bash else "",
+            "CUT_REMOTE": self.bed.remote.name,
             "USR_REMOTES_PATH": os.environ["USR_REMOTES_PATH"],
             **{k: v for k, v in os.environ.items() if k.startswith(("STANDIN_", "USR_TEST_"))},
         }  # fmt: skip
         if self.bash:
             env["STANDIN_PATH"] = str(self.folder / "shells")
         if point is not None and point.how != "process":
-            env |= {"CUT_CALL": str(point.call), "CUT_HOW": point.how,
-                    "CUT_BYTES": str(point.number), "CUT_KILLS": "1" if point.both else ""}  # fmt: skip
+            env |= {"CUT_CALL": str(point.call), "CUT_HOW": point.how}
+            env |= {"CUT_BYTES": str(point.number), "CUT_KILLS": "1" if point.both else ""}
         at = point.number if point is not None and point.how == "process" else 0
         ctx = context()
         ctx.set_forkserver_preload(["tests.sync.drills"])
         here, there = ctx.Pipe(duplex=False)
-        args = (str(self.bed.folder / "here"), self.bed.remote.name, self.direction, env, at, there)
+        args = (str(self.bed.folder / "here"), self.direction, env, at, there)
         child = ctx.Process(target=sync, args=args)
         child.start()
         there.close()

@@ -33,7 +33,8 @@ class SyncFace(Face):
             A name in the file that ``USR_REMOTES_PATH`` names.
         verify : {"auto", "hash", "size", "parquet"}
             How files are compared: by SHA-256; ``auto`` falls back to sizes where the remote
-            cannot hash, with a note.
+            cannot hash, and to rows and columns of the base if it has pyarrow, with a note;
+            ``parquet`` compares these too, and is an error where the remote has no pyarrow.
         prefer : {"local", "remote"}, optional
             Whose version counts where both changed what cannot be united; the other is kept
             under another name.

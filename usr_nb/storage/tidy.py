@@ -62,8 +62,8 @@ def tidy(layout: Layout, *, done: str | None = None, now: float | None = None) -
     ----------
     layout : Layout
         The folder. Staging and temporary files of dead owners (or older than 24 h), retired
-        files older than 15 minutes, and cut pushes older than 30 days are removed; missing lines are appended to ``.events.log``
-        for commits older than 60 s or of a dead owner.
+        files older than 15 minutes, and cut pushes older than 30 days are removed; missing
+        lines are appended to ``.events.log`` for commits older than 60 s or of a dead owner.
     done : str, optional
         Operation id of the commit just finished: its line is known to be there.
     now : float, optional

@@ -12,7 +12,7 @@ from usr_nb.contract.events import Fingerprint, decode_event
 from usr_nb.contract.times import utc_now
 from usr_nb.errors import DatasetNotFound, StalePlanError, VerificationError
 from usr_nb.storage import door
-from usr_nb.storage.layout import EVENTS, META, TXN
+from usr_nb.storage.layout import EVENTS, META, RECORDS, TXN
 from usr_nb.sync import inventory, scripts
 from usr_nb.sync.classes import STATE, TOMBSTONES
 from usr_nb.sync.common import COMMON_FILE, COPIED, decode_common
@@ -22,6 +22,7 @@ from usr_nb.sync.history import Role
 from usr_nb.sync.model import Common, Direction, Entry, Inventory, Plan, Prefer, Side, VerifyMode
 from usr_nb.sync.plan import make_plan
 from usr_nb.sync.question import same_content
+from usr_nb.sync.shape import compare_bases
 from usr_nb.sync.ssh import Session
 
 _MAX_KEPT: Final = 64 << 20
@@ -109,6 +110,8 @@ def look(session: Session, here: Here, options: Options) -> Look:
     if by_digest:
         there = inventory.hashed_remote(session, there, list(there.files))
         local = inventory.hashed_local(here.dir, local, list(local.files))
+    if there.exists:
+        notes += _shapes(session, here, options.verify, (local, there))
     common = load_common(here, session.remote.name, place=there.place)
     with door.temporary_folder() as folder:
         peek = _Peek(session, here, {"local": local, "remote": there}, folder)
@@ -143,7 +146,24 @@ def _way(verify: VerifyMode, there: Inventory, remote: str) -> tuple[bool, list[
             f"{remote} has no sha256sum, so files cannot be compared by digest",
             hint="Install coreutils there, or compare by size: --verify auto.",
         )
-    return False, [f"{remote} has no sha256sum: files were compared by size alone"]
+    return False, [f"{remote} has no sha256sum: files were compared by size"]
+
+
+def _shapes(
+    session: Session, here: Here, verify: VerifyMode, sides: tuple[Inventory, Inventory]
+) -> list[str]:
+    """Compare rows and columns of the bases, where that was asked for or nothing better is."""
+    local, there = sides
+    if verify != "parquet" and (verify != "auto" or "sha256sum" in there.tools):
+        return []
+    path = here.dir / local.files[RECORDS].at if RECORDS in local.files else here.dir / RECORDS
+    told = compare_bases(session, there_folder(session, here), path, local, there)
+    if told is None and verify == "parquet":
+        raise VerificationError(
+            f"{session.remote.name} has no Python with pyarrow that could read the base",
+            hint="Install pyarrow for its python3, or leave it out: --verify auto.",
+        )
+    return [told if told is not None else "no pyarrow there: not by rows and columns either"]
 
 
 # What both had ----------------------------------------------------------------------------------
