@@ -25,14 +25,17 @@ a time is applied, its tests run with ``-x -q -p no:cacheprovider``, and the fil
     SURVIVED   they all passed: the rule has no test that can fail
     BROKEN     nothing was proven: `find` not there once, no such test, code that cannot be imported
 
-Exit code 1 if any survived or is broken. Mistakes that `--budget` left no time for are named as
-left out. The last line reads ``N passed, M failed``.
+Exit code 1 if any survived or is broken. A survivor is tried twice more before it counts, as
+property tests draw other examples each time. With `--budget` the commit decides which mistakes
+come first, so that every one has its turn, and the same commit tries the same ones again; those
+that no time was left for are named as left out. The last line reads ``N passed, M failed``.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import os
 import queue
 import shutil
@@ -227,18 +230,40 @@ def _tail(output: str, lines: int = 12) -> str:
     return "\n".join("    " + line for line in output.strip().splitlines()[-lines:])
 
 
-def check_baseline(tree: Path, mutants: Sequence[Mutant]) -> str | None:
-    """Run every listed test without a mistake; return what is wrong, or None."""
+def check_baseline(trees: Sequence[Path], mutants: Sequence[Mutant]) -> str | None:
+    """Run every listed test without a mistake, on all copies; return what is wrong, or None."""
     wait = max(600.0, *(m.timeout for m in mutants))
-    for arguments in runs_of(t for m in mutants for t in m.tests):
+    runs = runs_of(t for m in mutants for t in m.tests)
+    nodes = sorted(runs.pop(0)) if runs and runs[0][1:2] != ["-k"] else []
+    # Neighbours share the fixtures of their file, so each copy gets a run of them.
+    size = -(-len(nodes) // len(trees)) or 1
+    shares = [nodes[n : n + size] for n in range(0, len(nodes), size)]
+
+    def problem(tree: Path, arguments: Sequence[str]) -> str | None:
         code, output = pytest(tree, arguments, wait)
-        if code != PASSED:
-            what = "timed out" if code is None else f"exit code {code}"
-            shown = " ".join(arguments[:6]) + (" ..." if len(arguments) > 6 else "")
-            return (
-                f"the listed tests do not pass without a mistake ({what}): {shown}\n{_tail(output)}"
-            )
-    return None
+        if code == PASSED:
+            return None
+        what = "timed out" if code is None else f"exit code {code}"
+        shown = " ".join(arguments[:6]) + (" ..." if len(arguments) > 6 else "")
+        return f"the listed tests do not pass without a mistake ({what}): {shown}\n{_tail(output)}"
+
+    with ThreadPoolExecutor(len(trees)) as pool:
+        found = [p for p in pool.map(problem, trees, shares) if p]
+    found += [p for arguments in runs if (p := problem(trees[0], arguments))]
+    return "\n".join(found) or None
+
+
+def turn_of(root: Path) -> str:
+    """Return what chooses the mistakes that a budget is spent on: the commit, else the day."""
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or time.strftime("%Y-%m-%d")
+
+
+def shuffled(mutants: Sequence[Mutant], seed: str) -> list[Mutant]:
+    """Return the mistakes in an order that a seed decides: the same one on every machine."""
+    return sorted(mutants, key=lambda m: hashlib.sha256(f"{seed}/{m.id}".encode()).digest())
 
 
 #: A property test draws other examples each time: so often a survivor is tried once more.
@@ -294,7 +319,7 @@ def run_all(
         trees = [copy_tree(root, Path(folder) / f"copy{n}") for n in range(jobs)]
         for tree in trees:
             copies.put(tree)
-        if problem := check_baseline(trees[0], mutants):
+        if problem := check_baseline(trees, mutants):
             raise ListError(problem)
         print(f"mutants: baseline passes, {time.monotonic() - start:.0f} s", flush=True)
         printing = threading.Lock()
@@ -326,6 +351,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only this one")
     parser.add_argument("--jobs", type=int, default=1, help="copies to work in at once")
     parser.add_argument("--budget", type=float, metavar="SECONDS", help="start none after that")
+    parser.add_argument("--seed", help="which ones a budget is spent on (default: the commit)")
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[1])
     parser.add_argument("--list", action="store_true", help="print the mistakes and stop")
     options = parser.parse_args(argv)
@@ -339,6 +365,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.list:
             print(*(f"{m.id} [{m.rule}] {m.file}" for m in mutants), sep="\n")
             return 0
+        if options.budget is not None:
+            seed = options.seed or turn_of(options.root)
+            mutants = shuffled(mutants, seed)
+            print(f"mutants: as many of {len(mutants)} as fit, in the order of --seed {seed}")
         verdicts, left_out = run_all(
             options.root.resolve(), mutants, jobs=max(1, options.jobs), budget=options.budget
         )

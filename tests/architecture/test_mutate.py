@@ -93,6 +93,20 @@ def test_a_budget_names_what_it_leaves_out(tmp_path: Path):
     assert "good" in out
 
 
+def test_a_seed_decides_who_comes_first(tmp_path: Path):
+    """A budget must not leave out the same ones for ever."""
+    entries = [entry(f"m{n}") for n in range(8)]
+
+    def order(seed: str) -> list[str]:
+        _, out = run(tmp_path, *entries, args=("--budget", "0", "--seed", seed))
+        line = next(ln for ln in out.splitlines() if "left out" in ln)
+        return line.rpartition(": ")[2].split(", ")
+
+    assert order("a") == order("a")
+    assert sorted(order("a")) == sorted(order("b"))
+    assert order("a") != order("b")
+
+
 def test_tests_must_pass_without_a_mistake(tmp_path: Path):
     code, out = run(tmp_path, entry("red", tests=["tests/test_toy.py::test_absent"]))
     assert code == 1

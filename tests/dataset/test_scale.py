@@ -72,3 +72,40 @@ def test_IMP_5_a_million_rows_import_and_read_back_in_2_gib(tmp_path, repo) -> N
     peak = int(out.stdout)
     assert peak < LIMIT_MIB, f"{peak} MiB"
     print(f"peak memory: {peak} MiB")
+
+
+PARTS = 400
+MANY_PARTS = """
+import resource, shutil, sys, uuid
+import pyarrow as pa
+from usr_nb import Dataset, register_namespace
+
+root = sys.argv[1]
+register_namespace(root, namespace="m", columns="n:int64")
+ds = Dataset.open(root, "ns/parts")
+ds.init()
+ids = ds.add_sequences(["ACGTA", "CCGTA"], bio_type="dna", alphabet="dna_4").ids
+ds.write_overlay_part("m", pa.table({"id": ids, "m__n": [1, 2]}))
+(first,) = ds.dir.glob("_derived/m/part-*")
+stamp = first.name.split("-")[1]
+for n in range(int(sys.argv[2]) - 1):
+    shutil.copyfile(first, first.with_name(f"part-{stamp}-{uuid.uuid4().hex}.parquet"))
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+assert ds.head(2)["m__n"].tolist() == [1, 2]
+ds.validate(registry_mode="namespace-either")
+assert ds.doctor().ok
+with ds.maintenance("test"):
+    ds.materialize(["m"])
+    ds.compact_overlay("m")
+assert len(list(ds.dir.glob("_derived/m/part-*"))) == 1
+assert ds.head(2)["m__n"].tolist() == [1, 2]
+"""
+
+
+def test_RCV_3_many_parts_need_few_descriptors(tmp_path, repo) -> None:
+    """As many parts as a cluster leaves behind are read by who may open 64 files."""
+    out = subprocess.run(
+        [sys.executable, "-c", MANY_PARTS, tmp_path / "root", str(PARTS)], capture_output=True,
+        text=True, check=False, cwd=repo, env={"PYTHONPATH": str(repo), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert out.returncode == 0, out.stderr

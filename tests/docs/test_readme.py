@@ -96,6 +96,17 @@ def test_links_lead_somewhere(repo, page):
     assert not [link for link in links if not (folder / link).exists()]
 
 
+def test_the_promise_has_three_sentences_and_a_link_to_the_figures(repo):
+    """It is that of the page which says how it is tested, word for word."""
+    page = (repo / "docs/reliability.md").read_text().partition("**The promise.** ")[2]
+    promise = " ".join(page.partition("\n\n")[0].split())
+    assert promise.count(". ") + promise.endswith(".") == 3
+    readme = " ".join((repo / "README.md").read_text().split())
+    said = f"- {promise[:-1]}: [how that is tested, with the figures](docs/reliability.md)."
+    assert readme.count(said) == 1
+    assert "## The figures" in page
+
+
 @pytest.mark.parametrize("name", ["explorer-light.png", "explorer-dark.png"])
 def test_pictures_are_small(repo, name):
     data = (repo / "docs/pictures" / name).read_bytes()
