@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, strategies as st
 
 from tests.dataset.kit import (
     IDS,
@@ -24,6 +26,8 @@ from tests.dataset.kit import (
 from tests.dataset.test_materialize import fill
 from tests.overlay.kit import overlay_meta, part_name, write_parquet
 from usr_nb import Dataset, ValidationError
+from usr_nb.contract.essentials import ARROW_SCHEMA
+from usr_nb.dataset.checks import base as base_checks
 from usr_nb.dataset.validate import Report
 from usr_nb.storage import probe, view
 
@@ -467,3 +471,71 @@ def test_VAL_files_with_a_known_digest_need_no_child(ds, monkeypatch) -> None:
 
     monkeypatch.setattr(probe.Prober, "probe", refuse)
     assert ds.validate(strict=True).errors == []
+
+
+TEXTS = st.text(st.sampled_from("ACGTNUXacgt é\n*"), max_size=6)
+SEQUENCE = st.one_of(st.text("ACGT", min_size=1, max_size=6), TEXTS)
+
+
+@given(st.lists(SEQUENCE, min_size=1, max_size=5), st.data())
+def test_VAL_the_quick_look_says_what_the_careful_one_says(sequences, data):
+    """Rows that it passes have no mistake, and none of them repeats another in other case."""
+    n = len(sequences)
+    kinds = data.draw(st.sampled_from([["dna"], ["dna", "rna"], ["rnd"], ["protein"]]))
+    named = st.sampled_from([["dna_4"], ["dna_4", "dna_5"], ["rna_4"], ["protein_20"]])
+    alphabets = data.draw(named)
+    bio_types = [data.draw(st.sampled_from(kinds)) for _ in range(n)]
+    wrong = data.draw(st.sampled_from(["nothing", "nothing", "length", "id"]))
+    table = pa.table(
+        {
+            "id": [sha1(f"{b}|{s}") for b, s in zip(bio_types, sequences, strict=True)],
+            "bio_type": bio_types,
+            "sequence": sequences,
+            "alphabet": [data.draw(st.sampled_from(alphabets)) for _ in range(n)],
+            "length": [len(s) + (wrong == "length") for s in sequences],
+            "source": [""] * n,
+            "created_at": pa.array([AT] * n, pa.timestamp("us", "UTC")),
+        }
+    ).cast(ARROW_SCHEMA)
+    if wrong == "id":
+        table = cell(table, "id", n - 1, "0" * 40).cast(ARROW_SCHEMA)
+    batch = table.combine_chunks().to_batches()[0]
+    careful = base_checks._Rows()
+    base_checks._check_batch(batch, careful, 0)
+    kind = base_checks._quickly(batch)
+    if kind is not None:
+        assert not careful.found
+        assert {kind} == set(bio_types)
+        assert sequences == [s.upper() for s in sequences]
+    elif not careful.found:
+        one_kind = len(set(bio_types)) == 1 and len(set(table["alphabet"].to_pylist())) == 1
+        assert not one_kind or sequences != [s.upper() for s in sequences]
+
+
+def sha1(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def test_VAL_many_batches_count_as_one(root, monkeypatch):
+    """Row numbers, counts and repeats go over all of the base, however it is cut to be checked."""
+    monkeypatch.setattr("usr_nb.overlay.base.BATCH_ROWS", 3)
+    ds = Dataset.open(root, "many")
+    ds.init()
+    ds.add_sequences(["ACGT" + "ACGT"[i % 4] * (i + 1) for i in range(11)], bio_type="dna",
+                     alphabet="dna_4")  # fmt: skip
+
+    def spoil(table: pa.Table) -> pa.Table:
+        for row in (1, 4, 9):
+            table = cell(table, "length", row, 1)
+        table = pa.concat_tables([table, table.slice(2, 1), table.slice(7, 1)])
+        return cell(table, "sequence", 12, table["sequence"][7].as_py().lower())
+
+    with pq.ParquetFile(ds.records_path) as file:
+        meta = dict(file.metadata.metadata)
+    table = spoil(pq.read_table(ds.records_path)).replace_schema_metadata(meta)
+    pq.write_table(table, ds.records_path, row_group_size=2)
+    found = {f.message: f.place for f in report_of(ds).findings if f.rule in ("REC-2", "VAL")}
+    assert found["3 rows: length is wrong"] == "records.parquet, row 2, 5, 10"
+    assert any(m.startswith("2 ids stand in many rows") for m in found)
+    assert found["1 rows: id is not that of the sequence"] == "records.parquet, row 13"
+    assert "2 rows repeat a sequence in other case" in found

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from usr_nb.storage.parallel import in_order
 from usr_nb.storage.parquet import check_names, reading, sound
 from usr_nb.storage.view import View
 
+R = TypeVar("R")
 BATCH_ROWS = 65_536
 
 
@@ -139,6 +141,27 @@ class Base:
 
         for batches in in_order(read, self.pieces(names, total, batch_rows)):
             yield from batches
+
+    def base_worked(
+        self, columns: Sequence[str], work: Callable[[pa.RecordBatch, int], R]
+    ) -> Iterator[R]:
+        """Yield what `work` makes of each batch of the base and its first row, in their order.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Columns of the base, read in plain types.
+        work : callable
+            Is called in several threads.
+        """
+        names = list(columns)
+
+        def done(piece: Piece) -> list[R]:
+            read = self.read_piece(piece, names, BATCH_ROWS)
+            return [work(batch, rows.start) for rows, batch in read]
+
+        for results in in_order(done, self.pieces(names, self.base_rows, BATCH_ROWS)):
+            yield from results
 
     def pieces(self, columns: Sequence[str], total: int, batch_rows: int) -> list[Piece]:
         """Cut the leading rows into runs of whole row groups, each decoded at once."""

@@ -6,19 +6,20 @@ itself, all sorted. What the bits say is a guess until the whole id was compared
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from usr_nb.contract.hashing import ID_HEX_DIGITS, U64, id_words, leading_bits
 from usr_nb.overlay.lookup import Int
 from usr_nb.storage.caches import BLOCK, Kept, Stored
+from usr_nb.storage.parallel import in_order
 
 _STEPS: Final = 16
-_MAX_ROW_BITS: Final = 32
+#: Ids that one thread looks up at a time.
+_PIECE: Final = 65_536
 
 
 def row_bits(rows: int) -> int:
@@ -129,17 +130,19 @@ def candidates(index: Stored | Kept, rows: int, prefix: str) -> list[int]:
 
 def finder_rows(finder: Finder, keys: pa.ChunkedArray) -> Int:
     """Return the base row of each id of a part; ids of an odd form are in no base of even ones."""
-    out: list[npt.NDArray[Any]] = [np.zeros(0, np.int64)]
-    for chunk in keys.chunks:
-        words = id_words(chunk)
-        if words is not None:
-            out.append(finder.rows(words))
-            continue
-        rows = np.full(len(chunk), -1, np.int64)
-        sizes = pc.fill_null(pc.binary_length(chunk), 0)
-        even = np.asarray(sizes.to_numpy(zero_copy_only=False)) == ID_HEX_DIGITS
-        whole = id_words(chunk.take(pa.array(np.flatnonzero(even))))
-        if whole is not None:
-            rows[even] = finder.rows(whole)
-        out.append(rows)
-    return np.concatenate(out)
+    pieces = [c.slice(at, _PIECE) for c in keys.chunks for at in range(0, len(c), _PIECE)]
+    found = list(in_order(lambda piece: _piece_rows(finder, piece), pieces))
+    return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+def _piece_rows(finder: Finder, ids: pa.Array) -> Int:
+    words = id_words(ids)
+    if words is not None:
+        return finder.rows(words)
+    rows = np.full(len(ids), -1, np.int64)
+    sizes = pc.fill_null(pc.binary_length(ids), 0)
+    even = np.asarray(sizes.to_numpy(zero_copy_only=False)) == ID_HEX_DIGITS
+    whole = id_words(ids.filter(pa.array(even)))
+    if whole is not None:
+        rows[even] = finder.rows(whole)
+    return rows

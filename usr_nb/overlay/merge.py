@@ -308,6 +308,10 @@ class Merged(Base):
                 self._places |= self._finding.places(self.parts(ns), missing)
         return {n: self._places[n] for n in names if n in self._places}
 
+    def key_rows(self, keys: pa.ChunkedArray, key: str) -> Int:
+        """Return a number for each key of a part, in normal form: -1 where no base row has it."""
+        return self._finding.codes(keys, key)
+
     # Caches are never trusted -------------------------------------------------------------------
 
     def _without_caches(self, names: Sequence[str]) -> dict[str, Places]:

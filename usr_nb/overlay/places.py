@@ -112,6 +112,7 @@ class Finding:
         self._words: U64 | None = None
         self._finder: Finder | None = None
         self._odd = False
+        self._spaces: dict[str, KeySpace] = {}
 
     @property
     def _folder(self) -> str:
@@ -227,18 +228,38 @@ class Finding:
         read = in_order(lambda i: part_keys(self.view, infos[i]), missing)
         keys = list(tracked(read, "reading overlays", unit="files", total=len(missing),
                             size=lambda _: 1))  # fmt: skip
-        words = self.words() if key == "id" else None
-        if words is not None:
+        if self._is_even(key):
             for i, found in zip(missing, keys, strict=True):
-                codes = self._codes(words, found)
-                looked[i] = _LookedUp(codes, None, self.rows)
+                looked[i] = _LookedUp(self.codes(found, key), None, self.rows)
             return
-        space = KeySpace(normal_keys(self.keys(base_column(key)), key), unique=key == "id")
         # All keys at once: each look-up hashes one side, and the base may be long.
-        together = space.codes(pa.chunked_array([c for k in keys for c in k.chunks], pa.string()))
+        together = pa.chunked_array([c for k in keys for c in k.chunks], pa.string())
+        codes, space = self.codes(together, key), self._space(key)
         ends = np.cumsum([len(k) for k in keys])
-        for i, codes in zip(missing, np.split(together, ends[:-1]), strict=True):
-            looked[i] = _LookedUp(codes, space.rows, space.size)
+        for i, mine in zip(missing, np.split(codes, ends[:-1]), strict=True):
+            looked[i] = _LookedUp(mine, space.rows, space.size)
+
+    def codes(self, keys: pa.ChunkedArray, key: str) -> Int:
+        """Return a number for each key of a part, in normal form: -1 where no base row has it.
+
+        Of ids it is the base row, unless those of the base are odd.
+        """
+        if self._is_even(key):
+            return self._codes(self._words_of_base(), keys)
+        return self._space(key).codes(keys)
+
+    def _is_even(self, key: str) -> bool:
+        return key == "id" and self.words() is not None
+
+    def _words_of_base(self) -> U64:
+        words = self.words()
+        return np.zeros((0, 5), np.uint64) if words is None else words
+
+    def _space(self, key: str) -> KeySpace:
+        if key not in self._spaces:
+            base = normal_keys(self.keys(base_column(key)), key)
+            self._spaces[key] = KeySpace(base, unique=key == "id")
+        return self._spaces[key]
 
     def _codes(self, words: U64, keys: pa.ChunkedArray) -> Int:
         """Return the base row of each id of a part."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,12 @@ from usr_nb.contract.essentials import (
     REQUIRED_COLUMNS,
     SCHEMA_VERSION,
 )
-from usr_nb.contract.hashing import compute_ids, id_prefixes
+from usr_nb.contract.hashing import U64, compute_ids, id_prefixes, id_words, leading_bits
 from usr_nb.contract.names import namespace_of
 from usr_nb.contract.progress import tracked
 from usr_nb.contract.types import same_type, stored_as, type_text
 from usr_nb.dataset.checks.finding import Finding, Scope
+from usr_nb.dataset.prepare import only_letters
 from usr_nb.errors import SequencesError, UserAbort, some
 from usr_nb.overlay.lookup import trim
 from usr_nb.storage.layout import RECORDS
@@ -116,9 +118,16 @@ class _Rows:
     def add(self, rule: str, what: str, mask: Any, start: int) -> None:
         at = np.flatnonzero(np.asarray(mask, bool))
         if len(at):
-            count, first = self.found.get((rule, what), (0, []))
-            first = first + [int(r) + start + 1 for r in at[: 5 - len(first)]]
-            self.found[rule, what] = count + len(at), first
+            self._more(rule, what, len(at), [int(r) + start + 1 for r in at[:5]])
+
+    def _more(self, rule: str, what: str, count: int, rows: list[int]) -> None:
+        known, first = self.found.get((rule, what), (0, []))
+        self.found[rule, what] = known + count, [*first, *rows][:5]
+
+    def take(self, later: _Rows) -> None:
+        """Add what was found in rows that come after these."""
+        for (rule, what), (count, rows) in later.found.items():
+            self._more(rule, what, count, rows)
 
     def findings(self) -> Iterator[Finding]:
         for (rule, what), (count, first) in self.found.items():
@@ -131,24 +140,89 @@ def _mask(values: Any) -> np.ndarray[Any, Any]:
     return np.asarray(filled.to_numpy(zero_copy_only=False), bool)
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """What checking some rows came to.
+
+    Attributes
+    ----------
+    rows : int
+        How many they are.
+    found : _Rows
+        What is wrong with them.
+    leading : numpy.ndarray of uint64
+        The leading bits of their ids; equal ids have equal ones.
+    kind : str or None
+        Their bio type, if it is one, all ids are right, and no letter is a lower-case one.
+    """
+
+    rows: int
+    found: _Rows
+    leading: U64
+    kind: str | None
+
+
 def _cells(scope: Scope) -> Iterator[Finding]:
     rows = _Rows()
-    start = 0
-    prefixes = []
-    batches = scope.merged.base_batches(REQUIRED_COLUMNS)
-    for batch in tracked(batches, "checking rows", total=scope.merged.base_rows):
-        nulls = False
-        for name in REQUIRED_COLUMNS:
-            column = batch.column(name)
-            nulls = nulls or column.null_count > 0
-            rows.add("REC-1", f"{name} is null", _mask(pc.is_null(column)), start)
-        prefixes.append(id_prefixes(pc.fill_null(batch.column("id"), "")))
-        if not nulls:
-            _check_batch(batch, rows, start)
-        start += batch.num_rows
+    pieces = []
+    checked = scope.merged.base_worked(REQUIRED_COLUMNS, _check)
+    for piece in tracked(
+        checked, "checking rows", total=scope.merged.base_rows, size=lambda p: p.rows
+    ):
+        rows.take(piece.found)
+        pieces.append(piece)
     yield from rows.findings()
-    yield from _repeats(scope, prefixes)
-    yield from _case_folds(scope)
+    if not pieces:
+        return
+    repeats = _repeated(np.concatenate([p.leading for p in pieces]))
+    if repeats:
+        yield from _repeats(scope)
+    kinds = {p.kind for p in pieces}
+    if repeats or rows.found or len(kinds) > 1 or None in kinds:
+        yield from _case_folds(scope)
+    # Otherwise rows of one kind have different ids, so different sequences, all upper-case: none
+    # of them repeats another in other case.
+
+
+def _check(batch: pa.RecordBatch, start: int) -> _Piece:
+    """Check some rows, the first of which is base row `start`. Works in any thread."""
+    rows = _Rows()
+    nulls = False
+    for name in REQUIRED_COLUMNS:
+        column = batch.column(name)
+        if column.null_count:
+            nulls = True
+            rows.add("REC-1", f"{name} is null", _mask(pc.is_null(column)), start)
+    ids = pc.fill_null(batch.column("id"), "")
+    words = id_words(ids)
+    leading = id_prefixes(ids) if words is None else leading_bits(words)
+    kind = None
+    if not nulls:
+        kind = _quickly(batch)
+        if kind is None:
+            _check_batch(batch, rows, start)
+    return _Piece(batch.num_rows, rows, leading, kind)
+
+
+def _quickly(batch: pa.RecordBatch) -> str | None:
+    """Return the bio type of rows that are all right, upper-case and of one kind; None if in doubt.
+
+    What it says of rows is what :func:`_check_batch` says of them: nothing.
+    """
+    sequence, bio_type = batch.column("sequence"), batch.column("bio_type")
+    kinds, alphabets = pc.unique(bio_type), pc.unique(batch.column("alphabet"))
+    if len(kinds) != 1 or len(alphabets) != 1:
+        return None
+    kind, letters = str(kinds[0]), ALPHABETS.get(str(alphabets[0]))
+    if letters is None or kind not in BIO_TYPES or str(alphabets[0]).split("_")[0] != kind:
+        return None
+    # Of such letters a text is trimmed, and has as many as bytes.
+    if not only_letters(sequence, letters):
+        return None
+    lengths = pc.binary_length(sequence)
+    if not pc.min(lengths).as_py() or not lengths.equals(batch.column("length")):
+        return None
+    return kind if compute_ids(bio_type, sequence).equals(batch.column("id")) else None
 
 
 def _check_batch(batch: pa.RecordBatch, rows: _Rows, start: int) -> None:
@@ -179,13 +253,12 @@ def _check_batch(batch: pa.RecordBatch, rows: _Rows, start: int) -> None:
     rows.add("REC-3", "alphabet is not known", ~ok, start)
 
 
-def _repeats(scope: Scope, prefixes: list[Any]) -> Iterator[Finding]:
-    if not prefixes:
-        return
-    together = np.concatenate(prefixes)
-    ordered = np.sort(together)
-    if not (ordered[1:] == ordered[:-1]).any():
-        return
+def _repeated(leading: U64) -> bool:
+    ordered = np.sort(leading)
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def _repeats(scope: Scope) -> Iterator[Finding]:
     counts = pc.value_counts(scope.merged.base_keys("id"))
     many = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(many):

@@ -17,6 +17,7 @@ from usr_nb.storage import door
 from usr_nb.storage.digests import Recorded, recorded
 from usr_nb.storage.intents import highest_slot, pending
 from usr_nb.storage.layout import ARTIFACTS, RECORDS, SNAPSHOTS, Layout
+from usr_nb.storage.parallel import in_order
 from usr_nb.storage.probe import Probed, Prober
 from usr_nb.storage.view import overlay_paths
 
@@ -142,7 +143,7 @@ def examine(
     return trust
 
 
-def _one(_: str) -> int:
+def _one(_: object) -> int:
     return 1
 
 
@@ -152,20 +153,29 @@ def _hashed(layout: Layout, paths: list[str]) -> Trust:
         slot = highest_slot(layout)
         hashes: dict[str, str] = {}
         bad: dict[str, Probed] = {}
-        for path in progress.tracked(paths, "hashing", total=len(paths), unit="files", size=_one):
-            try:
-                if (layout.dir / path).is_file():
-                    hashes[path] = door.file_sha256(layout.dir / path)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                why = f"it cannot be read: {error.strerror or error}"
-                bad[path] = Probed(layout.dir / path, "unreadable", why, "Check the disk.")
+        digests = in_order(lambda path: _digest(layout, path), paths)
+        tracked = progress.tracked(digests, "hashing", total=len(paths), unit="files", size=_one)
+        for path, found in zip(paths, tracked, strict=True):
+            if isinstance(found, Probed):
+                bad[path] = found
+            elif found is not None:
+                hashes[path] = found
         # The log is read after the files: a change that was made meanwhile is told there.
         trust = Trust(layout, recorded(layout), hashes, bad)
         if not trust.altered() or highest_slot(layout) == slot:
             break
     return trust
+
+
+def _digest(layout: Layout, path: str) -> str | Probed | None:
+    """Return the SHA-256 of a file, None if it is gone, or why it cannot be read."""
+    try:
+        return door.file_sha256(layout.dir / path) if (layout.dir / path).is_file() else None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        why = f"it cannot be read: {error.strerror or error}"
+        return Probed(layout.dir / path, "unreadable", why, "Check the disk.")
 
 
 def more(trust: Trust, parsed: Iterable[str]) -> Iterator[str]:
