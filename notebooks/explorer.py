@@ -337,9 +337,16 @@ def _(mask, page_ui, pages, table):
 
 @app.cell
 def _(ds, flt):
-    # Of all records, not of the sample; in another dataset there may be no sequences.
+    # Of all records, not of the sample.
     mo.stop(ds is None or flt is None)
     panel.sequences(ds, where=flt)
+    return
+
+
+@app.cell
+def _(ds, flt):
+    mo.stop(ds is None or flt is None)
+    panel.describe(ds, where=flt)
     return
 
 
