@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import wait_until
+
 CHARTS = ("length", "gc", "gc-length", "number", "nulls")
 LEXA = "CTGNNNNNNNNNNCAG"
 BAR = re.compile(r"^([\d,]+)(?: to (?:below )?([\d,]+))?: ([\d,]+) of ([\d,]+) rows$")
@@ -85,8 +87,11 @@ def test_the_demo_library_is_drawn_and_reacts_to_every_filter(page, library):
     expect(panel_part(page, "count")).to_have_text("20,000 of 20,000 (100.0 %)")
     for name in CHARTS:
         expect(page.locator(f"[data-testid=chart-{name}] svg.marks path").first).to_be_attached()
+    # The charts are drawn after the line is.
+    wait_until(
+        lambda: sum(rows for _, rows in bars(page, "length").values()) == 2_000, what="the charts"
+    )
     drawn = bars(page, "length")
-    assert sum(rows for _, rows in drawn.values()) == 2_000
     assert all(matching == rows for matching, rows in drawn.values())
     expect(page.locator("[data-testid=of]")).to_contain_text("rows 1–20 of 2,000 matching")
     # The table holds one page, never the whole sample.
