@@ -136,6 +136,18 @@ def test_a_brush_leaves_the_other_columns_their_own_counts(root):
         assert counted.kept == 1
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_counting_two_bytes_at_a_time_is_counting(more):
+    rng = np.random.default_rng(3)
+    numbers = pa.array(rng.normal(0, 1, facets._MANY + more))
+    facet = make_facet(Values(numbers, numbers.type))
+    keep = rng.random(len(numbers)) < 0.3
+    for mask in (None, keep):
+        wanted = np.bincount(facet.codes[slice(None) if mask is None else mask])
+        assert facet.count(mask)[: len(wanted)].tolist() == wanted.tolist()
+        assert facet.count(mask).sum() == wanted.sum()
+
+
 def test_text_of_many_values_is_searched_and_null_told_apart():
     many = [f"name {i}" for i in range(facets.MAX_CATEGORIES + 1)]
     facet = make_facet(Values(pa.array([*many, None]), pa.string()))

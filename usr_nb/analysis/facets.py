@@ -26,6 +26,7 @@ BINS: Final = 48
 #: Text of more different values is searched, not chosen from.
 MAX_CATEGORIES: Final = 1_000
 CORE: Final = (0.01, 0.99)
+_MANY: Final = 1 << 17
 
 Scale = Literal["linear", "log"]
 View = Literal["all", "core"]
@@ -71,10 +72,23 @@ class Facet:
         """Return how many rows (that are kept) each slot has: bins or values, then 4 others."""
         size = self.shown + 4
         if keep is None:
-            return np.bincount(self.codes, minlength=size).astype(np.int64)
+            return _tally(self.codes, size)
         # Rows that are not kept go to a second set of slots: quicker than picking rows out.
         dropped: Any = np.multiply(~keep, size, dtype=self.codes.dtype)
-        return np.bincount(self.codes + dropped, minlength=2 * size)[:size].astype(np.int64)
+        return _tally(self.codes + dropped, 2 * size)[:size]
+
+
+def _tally(codes: Codes, slots: int) -> Counts:
+    """Return how often each code is there."""
+    if codes.dtype != np.uint8 or len(codes) < _MANY:
+        return np.bincount(codes, minlength=slots).astype(np.int64)
+    # Two bytes at a time: half the work.
+    even = len(codes) & ~1
+    pairs = np.bincount(codes[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+    found: Counts = pairs.sum(axis=0) + pairs.sum(axis=1)
+    if even < len(codes):
+        found[codes[-1]] += 1
+    return found[:slots].astype(np.int64, copy=False)
 
 
 def make_facet(values: Values, *, scale: Scale = "linear", view: View = "all") -> Facet:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +31,10 @@ from usr_nb.analysis.subject import DatasetSubject, Subject, TableSubject
 from usr_nb.dataset.core import Dataset
 from usr_nb.filter.bind import bind, check_feature, class_of
 from usr_nb.filter.compute import Mask, Values, values_of
-from usr_nb.filter.engine import Chip, condition_mask
+from usr_nb.filter.engine import Chip, condition_mask, numbers_of, range_mask
 from usr_nb.filter.feature import Feature
 from usr_nb.filter.motif import find_places
-from usr_nb.filter.tree import And, Condition, Filter, Motif, Not, Or
+from usr_nb.filter.tree import And, Condition, Filter, Motif, Not, Or, Range
 from usr_nb.overlay.lookup import Int
 
 #: Bytes of decoded columns that are kept; the least recently used go first.
@@ -76,10 +76,14 @@ class _Column:
 
     values: Values
     codes: npt.NDArray[np.int32] | None = None
+    #: Of numbers and times: as NumPy has them, and where there is one.
+    numbers: tuple[npt.NDArray[Any], Mask] | None = None
 
     @property
     def nbytes(self) -> int:
-        return int(self.values.array.nbytes) + (0 if self.codes is None else self.codes.nbytes)
+        more: list[npt.NDArray[Any]] = [] if self.codes is None else [self.codes]
+        more += [] if self.numbers is None else self.numbers
+        return int(self.values.array.nbytes) + sum(int(a.nbytes) for a in more)
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,7 @@ class FilterPreview:
         self._slow: _Kept[Filter, Mask] = _Kept(MASK_BYTES - MASK_BYTES // 3, lambda m: m.nbytes)
         self._facets: _Kept[Look, Facet] = _Kept(FACET_BYTES, lambda f: f.codes.nbytes)
         self._live: Mask | None = None
+        self._whole: dict[tuple[Look, bool], Counts] = {}
 
     def nbytes(self) -> int:
         """Return the bytes that are kept in memory between calls."""
@@ -238,8 +243,11 @@ class FilterPreview:
 
     def _counts(self, look: Look, shown: Mask, others: Mask) -> FacetCounts:
         facet = self.facet(look)
-        rows = facet.count(None if shown.all() else shown)
-        return FacetCounts(facet, rows, facet.count(others))
+        # `shown` is one of two masks: of the live rows, or of all.
+        known = (look, shown is self._live)
+        if known not in self._whole:
+            self._whole[known] = facet.count(None if shown.all() else shown)
+        return FacetCounts(facet, self._whole[known], facet.count(others))
 
     def rows(self, where: Filter, *, include_deleted: bool = False) -> Int:
         """Return the rows of the base (0-based, ascending) that a filter keeps."""
@@ -280,6 +288,9 @@ class FilterPreview:
         column = self._column(node.feature) if isinstance(node, Condition) else None
         if column is None or not isinstance(node, Condition):
             return self._slow.put(node, self.subject.evaluate(node))
+        if column.numbers is not None and isinstance(node, Range):
+            found = range_mask(node, column.values.dtype, *column.numbers)
+            return self._quick.put(node, found)
         if column.codes is None:
             return self._quick.put(node, condition_mask(node, column.values))
         # Decided once for each different value; null is the last one, at -1.
@@ -346,7 +357,10 @@ class FilterPreview:
 
 def _packed(values: Values) -> _Column:
     """Return text of few different values as codes into them, with null as the last one."""
-    found = categories(values.array) if class_of(values.dtype) == "text" else None
+    kind = class_of(values.dtype)
+    if kind in ("number", "time"):
+        return _Column(values, numbers=numbers_of(values))
+    found = categories(values.array) if kind == "text" else None
     if found is None:
         return _Column(values)
     codes, different = found

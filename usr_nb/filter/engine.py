@@ -289,25 +289,28 @@ def _in(node: In, values: Values) -> Mask:
 
 
 def _range(node: Range, values: Values) -> Mask:
-    numbers, there = numbers_of(values)
+    return range_mask(node, values.dtype, *numbers_of(values))
+
+
+def range_mask(node: Range, dtype: pa.DataType, numbers: npt.NDArray[Any], there: Mask) -> Mask:
+    """Return which numbers lie in a range; `numbers` and `there` as :func:`numbers_of` gives."""
     inside = there.copy()
+    # No comparison with NaN is true.
     if numbers.dtype.kind == "f":
-        there = there & ~np.isnan(numbers)
-        inside &= there
         if node.low is not None:
-            low = rounded(node.low, values.dtype)
+            low = rounded(node.low, dtype)
             inside &= numbers > low if node.low_open else numbers >= low
         if node.high is not None:
-            high = rounded(node.high, values.dtype)
+            high = rounded(node.high, dtype)
             inside &= numbers < high if node.high_open else numbers <= high
+        return there & ~inside & ~np.isnan(numbers) if node.outside else inside
+    low, high = _whole_ends(node, dtype)
+    info = np.iinfo(numbers.dtype)
+    if low > info.max or high < info.min or low > high:
+        inside[:] = False
     else:
-        low, high = _whole_ends(node, values.dtype)
-        info = np.iinfo(numbers.dtype)
-        if low > info.max or high < info.min or low > high:
-            inside[:] = False
-        else:
-            inside &= numbers >= numbers.dtype.type(max(low, info.min))
-            inside &= numbers <= numbers.dtype.type(min(high, info.max))
+        inside &= numbers >= numbers.dtype.type(max(low, info.min))
+        inside &= numbers <= numbers.dtype.type(min(high, info.max))
     return there & ~inside if node.outside else inside
 
 

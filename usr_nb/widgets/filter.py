@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, get_args
 
+# Arrow loads pandas when it first hands out numbers; better now than under the first histogram.
+import pandas as pd  # noqa: F401
 import pyarrow as pa
 import traitlets
 

@@ -46,6 +46,7 @@ export class Section {
     /** @type {Facet | null} */
     this.facet = null;
     this.stale = true;
+    this.drawn = "";
     this.look = { scale: "linear", view: "all" };
     this.outside = false;
     const { scope } = host;
@@ -147,6 +148,10 @@ export class Section {
     if (choice.range) this.outside = choice.range.outside;
     this.hist.mark(choice.range, this.outside);
     this.controls.sync(choice);
+    // Most counts leave most values alone; drawing them anew costs more than looking.
+    const now = JSON.stringify([choice, facet.values, facet.rows, facet.kept]);
+    if (now === this.drawn && facet.edges === null) return;
+    this.drawn = now;
     const slot = (/** @type {number} */ i) => ({ rows: facet.rows[i] ?? 0, kept: facet.kept[i] ?? 0 });
     const most = Math.max(1, ...(facet.values ? facet.rows.slice(0, facet.shown) : [1]));
     const refocus = focusKeeper(this.root);
