@@ -29,6 +29,7 @@ from usr_nb.storage import columnsfile, door
 from usr_nb.storage.door import Sink
 from usr_nb.storage.inside import check_output
 from usr_nb.storage.layout import user_path
+from usr_nb.storage.parallel import in_order
 from usr_nb.storage.parquet import with_metadata, write_batches
 
 ExportFormat = Literal["csv", "jsonl", "parquet", "fasta"]
@@ -172,14 +173,25 @@ def write_csv(
         ]
     )
     rows = 0
-    options = pacsv.WriteOptions(quoting_style="needed")
-    with pacsv.CSVWriter(sink, flat, write_options=options) as w:
-        for batch in batches:
-            columns = [_flat(c) for c in batch.columns]
-            columns = [harmless(c) for c in columns] if safe else columns
-            w.write_batch(pa.RecordBatch.from_arrays(columns, schema=flat))
-            rows += batch.num_rows
+    sink.write(_csv_bytes(flat.empty_table(), header=True))
+
+    def text(batch: pa.RecordBatch) -> tuple[int, pa.Buffer]:
+        columns = [_flat(c) for c in batch.columns]
+        columns = [harmless(c) for c in columns] if safe else columns
+        return batch.num_rows, _csv_bytes(pa.RecordBatch.from_arrays(columns, schema=flat))
+
+    for n, data in in_order(text, batches):
+        sink.write(data)
+        rows += n
     return rows
+
+
+def _csv_bytes(rows: pa.RecordBatch | pa.Table, *, header: bool = False) -> pa.Buffer:
+    """Return rows as text; whether text is quoted hangs on its type alone, so pieces fit."""
+    out = pa.BufferOutputStream()
+    options = pacsv.WriteOptions(include_header=header, quoting_style="needed")
+    pacsv.write_csv(rows, out, write_options=options)
+    return out.getvalue()
 
 
 def _needs_text(dtype: pa.DataType) -> bool:

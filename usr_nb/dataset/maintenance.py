@@ -16,6 +16,7 @@ from usr_nb.contract.registry import Registry
 from usr_nb.contract.times import parse, to_snapshot_stamp
 from usr_nb.dataset.context import Actor, Change, Context, change
 from usr_nb.dataset.records import current_file
+from usr_nb.dataset.unfolding import copies, write_copied
 from usr_nb.errors import NamespaceError, ValidationError, did_you_mean, join_hints
 from usr_nb.overlay.lookup import KeySpace
 from usr_nb.overlay.merge import Mask, Merged
@@ -151,10 +152,15 @@ def stage_materialize(c: Change, wish: Rewrite) -> MaterializeResult:
     snapshot = snapshot_of_base(c, auto=not wish.snapshot_before) if (
         wish.snapshot_before or dropped
     ) else None  # fmt: skip
-    with c.stage.file(RECORDS) as sink:
-        schema = pa.schema([merged.field(n) for n in plan.names])
-        schema = with_metadata(schema, c.base_metadata())
-        write_batches(sink, schema, _rows(merged, plan.names, live), total=plan.rows)
+    schema = pa.schema([merged.field(n) for n in plan.names])
+    schema = with_metadata(schema, c.base_metadata())
+    # Rows that go change where every later one stands: then nothing can be copied.
+    spaces = None if dropped else plan.chosen
+    with copies(c, merged, plan.names, spaces) as found, c.stage.file(RECORDS) as sink:
+        if found is not None:
+            write_copied(sink, schema, merged, found)
+        else:
+            write_batches(sink, schema, _rows(merged, plan.names, live), total=plan.rows)
     artifacts: dict[str, Any] = {"snapshot": snapshot} if snapshot else {}
     if live is not None and dropped:
         gone = merged.base_keys("id").filter(pa.array(~live))

@@ -278,6 +278,7 @@ def write_part(ctx: Context, rows: Rows, request: Request) -> Written:
         return Written(table.num_rows, 0, 0, 0, 0, None)
     with ctx.view() as view:
         looked = look(view, registry, table, wish, request)
+    del table  # The part is in the making: what it is made of is needed no more.
     if looked.prepared.matched == 0:
         return looked.written()
     return _commit(ctx, registry, request, looked.prepared, looked.written())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NoReturn, get_args
 
@@ -35,8 +35,11 @@ from usr_nb.overlay.lookup import (
 )
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import KEYS, PartInfo
+from usr_nb.storage.parallel import in_order
 
 _SHOWN: Final = 5
+#: Cells that one thread puts in order at a time.
+_PIECE: Final = 65_536
 Aggregate = Literal["mean", "median", "first", "list"]
 AGGREGATES: Final[tuple[str, ...]] = get_args(Aggregate)
 #: What is wrong with an input: ``column_map`` and :func:`prepare` tell it of each trouble and, if
@@ -196,25 +199,73 @@ def prepare(
         keys, target = _as_ids(keys, target, merged), Target(merged.base_keys("id"))
     n_incoming = len(keys)
     counts = np.ones(n_incoming, np.int64)
+    rows = None
     if wish.aggregate is not None:
         keys, counts, cells = fold_rows(keys, wanted, entry, wish, trouble)
     else:
-        _check_repeats(keys, wish, trouble)
+        # Ids are looked up first: where each finds a row of its own, none is there twice.
+        rows = target.find(keys) if wish.key == "id" else None
+        if rows is None or _may_repeat(keys, rows):
+            _check_repeats(keys, wish, trouble)
         cells = {c.name: _cast(values, c, wish, trouble) for c, values in wanted.items()}
-    rows = target.find(keys)
+    wanted.clear()
+    rows = target.find(keys) if rows is None else rows
     if not wish.allow_missing:
         _refuse_missing(keys, rows, wish, trouble)
-    hit = np.flatnonzero(rows >= 0)
-    hit = hit[np.argsort(rows[hit], kind="stable")]
-    take = pa.array(hit)
+    hit = _by_base_row(rows)
     base_rows = rows[hit]
-    arrays = {wish.key: keys.take(take)}
-    arrays |= {c.name: cells[c.name].take(take) for c in entry.columns if c.name in cells}
+    ordered = {c.name: cells.pop(c.name) for c in entry.columns if c.name in cells}
+    table = pa.table({n: _taken(values, hit)
+                      for n, values in [(wish.key, keys), *_popped(ordered)]})  # fmt: skip
     matched = int(counts[hit].sum())
     return Prepared(
-        pa.table(arrays), wish.key, n_incoming, matched, n_incoming - matched, base_rows,
+        table, wish.key, n_incoming, matched, n_incoming - matched, base_rows,
         keys, rows,
     )  # fmt: skip
+
+
+def _may_repeat(keys: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> bool:
+    """Say whether keys may repeat; `rows` are the base rows of ids, -1 where there is none."""
+    found = rows[rows >= 0]
+    marks = np.zeros(int(found.max(initial=-1)) + 1, np.bool_)
+    marks[found] = True
+    if np.count_nonzero(marks) < len(found):
+        return True
+    rest = keys.filter(pa.array(rows < 0)) if len(found) < len(rows) else keys.slice(0, 0)
+    return bool(pc.count_distinct(rest).as_py() < len(rest))
+
+
+def _by_base_row(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the rows of the input that have a base row, in the order of the base."""
+    hit = np.flatnonzero(rows >= 0)
+    at = np.full(int(rows.max(initial=-1)) + 1, -1, np.int64)
+    at[rows[hit]] = hit
+    ordered = at[at >= 0]
+    if len(ordered) == len(hit):
+        return ordered
+    return hit[np.argsort(rows[hit], kind="stable")]
+
+
+def _popped(cells: dict[str, pa.ChunkedArray]) -> Iterator[tuple[str, pa.ChunkedArray]]:
+    """Yield columns and let go of each, so that no two copies of all of them are held."""
+    while cells:
+        name = next(iter(cells))
+        yield name, cells.pop(name)
+
+
+def _taken(values: pa.ChunkedArray, at: npt.NDArray[np.int64]) -> pa.ChunkedArray:
+    """Return cells in another order, by several threads."""
+    if len(at) == len(values) and (at[:1] == 0).all() and (np.diff(at) == 1).all():
+        return values
+    try:
+        whole = values.combine_chunks()
+    except pa.ArrowException:
+        return values.take(pa.array(at))  # More text than one array holds.
+    if isinstance(whole, pa.ChunkedArray):
+        return values.take(pa.array(at))
+    pieces = range(0, len(at), _PIECE)
+    taken = in_order(lambda start: whole.take(pa.array(at[start : start + _PIECE])), pieces)
+    return pa.chunked_array(list(taken), values.type)
 
 
 def _cast(

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -117,11 +117,24 @@ def packed_bytes(table: pa.Table) -> int:
     return int(size * table.num_rows / some.num_rows) if some.num_rows else size
 
 
-def encoded(table: pa.Table) -> splice.Laid:
-    """Encode a table as row groups in memory, with the house's options."""
+def encoded(table: pa.Table, sizes: Sequence[int] | None = None) -> splice.Laid:
+    """Encode a table as row groups in memory, with the house's options.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        The rows.
+    sizes : sequence of int, optional
+        Rows of each group; by default all but the last have `ROW_GROUP_ROWS`.
+    """
     buffer = pa.BufferOutputStream()
     with writer(buffer, table.schema) as w:
-        w.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        if sizes is None:
+            w.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        start = 0
+        for rows in sizes or ():
+            w.write_table(table.slice(start, rows), row_group_size=max(1, rows))
+            start += rows
     return splice.lay_out(splice.BufferSource(buffer.getvalue()))
 
 
