@@ -25,6 +25,7 @@ from usr_nb.errors import (
     some,
 )
 from usr_nb.overlay.cast import cast_column
+from usr_nb.overlay.kept import IdTarget, finder_of
 from usr_nb.overlay.lookup import (
     Target,
     base_column,
@@ -196,7 +197,7 @@ def prepare(
     keys = _keys(table.column(wish.key_col), wish, trouble)
     target = match_target(merged, wish)
     if wish.match:
-        keys, target = _as_ids(keys, target, merged), Target(merged.base_keys("id"))
+        keys, target = _as_ids(keys, target, merged), _id_target(merged)
     n_incoming = len(keys)
     counts = np.ones(n_incoming, np.int64)
     rows = None
@@ -303,13 +304,13 @@ def _keys(column: pa.ChunkedArray, wish: Wish, trouble: Trouble) -> pa.ChunkedAr
     return pc.fill_null(keys, "") if len(rows) else keys
 
 
-def match_target(merged: Merged, wish: Wish) -> Target:
+def match_target(merged: Merged, wish: Wish) -> Target | IdTarget:
     """Return what the keys of an input are looked up in: the base's ids, sequences or a column."""
     if wish.match:
         return _match_target(merged, wish.match)
-    column = merged.base_keys(base_column(wish.key))
     if wish.key == "id":
-        return Target(column)
+        return _id_target(merged)
+    column = merged.base_keys(base_column(wish.key))
     base = pa.Table.from_batches(
         merged.base_batches(["bio_type", "alphabet"]),
         schema=pa.schema([merged.base_schema.field(n) for n in ("bio_type", "alphabet")]),
@@ -318,6 +319,11 @@ def match_target(merged: Merged, wish: Wish) -> Target:
         wish.key, bio_types=base.column("bio_type"), alphabets=base.column("alphabet")
     )
     return Target(normal_keys(column, wish.key), np.arange(len(column)))
+
+
+def _id_target(merged: Merged) -> Target | IdTarget:
+    finder = finder_of(merged)
+    return Target(merged.base_keys("id")) if finder is None else IdTarget(finder)
 
 
 def _match_target(merged: Merged, match: str) -> Target:
@@ -337,7 +343,7 @@ def _match_target(merged: Merged, match: str) -> Target:
     return Target(names, rows[known].astype(np.int64))
 
 
-def _as_ids(keys: pa.ChunkedArray, target: Target, merged: Merged) -> pa.ChunkedArray:
+def _as_ids(keys: pa.ChunkedArray, target: Target | IdTarget, merged: Merged) -> pa.ChunkedArray:
     """Return the id of the record that each name fits, so that two names of one record fold.
 
     A name that fits none keeps its text behind a space, which no id has.

@@ -9,9 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from usr_nb.overlay.kept import IdSpace, finder_of
 from usr_nb.overlay.lookup import KeySpace, base_column, normal_keys
 from usr_nb.overlay.merge import Merged, merge_parts, union_keys
 from usr_nb.overlay.parts import PartInfo
+from usr_nb.overlay.places import part_keys
+from usr_nb.storage.parallel import in_order
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,19 @@ def fold(merged: Merged, namespace: str, infos: Sequence[PartInfo]) -> Folded:
     ``usr:unspoken``.
     """
     key = infos[0].key
-    keys, base_rows = _base_order(merged, key, union_keys(merged.view, infos))
+    space = _id_space(merged, infos) if key == "id" else None
+    if space is not None:
+        keys = space.keys
+        strange = np.full(len(space.orphans), -1, np.int64)
+        base_rows = np.concatenate([space.base_rows, strange])
+    else:
+        keys, base_rows = _base_order(merged, key, union_keys(merged.view, infos))
     held = {c for i in infos for c in i.columns}
     entry = merged.registry.entry(namespace)
     names = [c.name for c in entry.columns if c.name in held]
     types = {n: merged.field(n).type for n in names}
-    columns = merge_parts(merged.view, infos, KeySpace(keys, unique=True), types)
+    held_by = KeySpace(keys, unique=True) if space is None else space
+    columns = merge_parts(merged.view, infos, held_by, types)
     below = _base_cells(merged, base_rows, names)
     arrays: dict[str, pa.ChunkedArray | pa.Array] = {key: keys}
     unspoken = {}
@@ -54,6 +64,15 @@ def fold(merged: Merged, namespace: str, infos: Sequence[PartInfo]) -> Folded:
         if silent.any():
             unspoken[n] = silent
     return Folded(pa.table(arrays), key, unspoken)
+
+
+def _id_space(merged: Merged, infos: Sequence[PartInfo]) -> IdSpace | None:
+    """Return all ids of the parts, looked up in the base; None if the base's are odd."""
+    finder = finder_of(merged)
+    if finder is None:
+        return None
+    keys = [c for k in in_order(lambda i: part_keys(merged.view, i), infos) for c in k.chunks]
+    return IdSpace(finder, pa.chunked_array(keys, pa.string()))
 
 
 def _base_order(

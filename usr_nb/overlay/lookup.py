@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -87,6 +89,18 @@ def positions(keys: pa.ChunkedArray, values: pa.Array) -> Int:
     at[codes[::-1]] = rows[::-1]
     indices = np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False))
     return np.where(indices < 0, -1, at[indices]) if len(at) else np.full(len(keys), -1, np.int64)
+
+
+class Codes(Protocol):
+    """Rows to be answered for: their keys have codes."""
+
+    size: int
+
+    def codes(self, keys: pa.ChunkedArray) -> Int:
+        """Return the code of each key, -1 where no row has it."""
+
+    def per_row(self, by_code: Int) -> Int:
+        """Spread a value per code to the rows."""
 
 
 class KeySpace:

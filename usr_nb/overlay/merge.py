@@ -26,7 +26,7 @@ from usr_nb.errors import SchemaError, did_you_mean, join_hints, some
 from usr_nb.overlay.base import BATCH_ROWS, Base, Piece
 from usr_nb.overlay.column import Column, RowReader, Streamed, load, one, streams, together
 from usr_nb.overlay.idindex import candidates
-from usr_nb.overlay.lookup import Int, KeySpace, base_column, normal_keys
+from usr_nb.overlay.lookup import Codes, Int, base_column, normal_keys
 from usr_nb.overlay.parts import PartInfo, check_registered, parts_of
 from usr_nb.overlay.places import Finding, Places
 from usr_nb.storage.caches import Unusable
@@ -485,7 +485,7 @@ def _deleted(column: Column, at: npt.NDArray[Any]) -> Mask:
 
 
 def merge_parts(
-    view: View, infos: Sequence[PartInfo], space: KeySpace, types: Mapping[str, pa.DataType]
+    view: View, infos: Sequence[PartInfo], space: Codes, types: Mapping[str, pa.DataType]
 ) -> dict[str, Column]:
     """Return, for each column of `types` that a part holds, who wins for every row of `space`.
 
@@ -493,7 +493,7 @@ def merge_parts(
     ----------
     infos : sequence of PartInfo
         The parts of one namespace, oldest first.
-    space : KeySpace
+    space : KeySpace or what does the same
         The rows to be answered for.
     types : mapping of str to pyarrow.DataType
         The columns wanted and their registered types.
@@ -502,11 +502,14 @@ def merge_parts(
     values: dict[str, list[pa.ChunkedArray]] = {n: [] for n in types}
     sizes = dict.fromkeys(types, 0)
     speaking = [(i, held) for i in infos if (held := [n for n in types if n in i.columns])]
-    tables = []
-    for info, held in tracked(speaking, "reading overlays", unit="files", total=len(speaking),
-                              size=lambda _: 1):  # fmt: skip
+
+    def read(item: tuple[PartInfo, list[str]]) -> pa.Table:
+        info, held = item
         with view.open(info.file) as opened, reading(info.file.path):
-            tables.append(sound(opened.read(columns=[info.key, *held])))
+            return sound(opened.read(columns=[info.key, *held]))
+
+    tables = list(tracked(in_order(read, speaking), "reading overlays", unit="files",
+                          total=len(speaking), size=lambda _: 1))  # fmt: skip
     # All keys at once: each look-up hashes one side, and the base may be long.
     keys = [c for (i, _), t in zip(speaking, tables, strict=True)
             for c in normal_keys(t.column(i.key), i.key).chunks]  # fmt: skip
