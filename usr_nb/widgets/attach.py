@@ -264,6 +264,8 @@ def _python(plan: AttachPlan, source: str, chosen: Mapping[str, Any], *, is_path
     said = [repr(source) if is_path else source, repr(plan.namespace)]
     given = {"key": None if plan.match else plan.key, "key_col": plan.key_col}
     given |= {k: v for k, v in chosen.items() if k not in given}
+    renamed = chosen.get("rename") or {}
+    given["rename"] = {k: v for k, v in renamed.items() if k != plan.key_col}
     given["match"] = plan.match
     said += [f"{k}={v!r}" for k, v in given.items() if v]
     return f"ds.plan_attach({', '.join(said)}).apply()"

@@ -8,7 +8,7 @@ export const lengthText = (n, bioType) => `${grouped(n)} ${bioType === "protein"
 
 /** @param {number} bytes */
 export const sizeText = (bytes) =>
-  bytes < 1000 ? `${bytes} B` : `${(bytes / 1000).toFixed(1)} KB`;
+  bytes < 1000 ? `${bytes} B` : bytes < 1e6 ? `${(bytes / 1000).toFixed(1)} KB` : `${(bytes / 1e6).toFixed(1)} MB`;
 
 /**
  * Four significant digits; exponents only outside 1e-3…1e6.

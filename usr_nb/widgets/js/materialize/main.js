@@ -88,7 +88,7 @@ function render(host) {
       details.replaceChildren(part("What changes per column", el("div", { class: "w-scroll" },
         table(["column", "type", "", "values", "cells that change", "for example"], p.columns.map((/** @type {any} */ c) => [
           c.name, c.type, c.new ? "new" : "", c.values, c.changed,
-          c.examples.map((/** @type {any} */ e) => `${e.id.slice(0, 8)}: ${e.before} → ${e.after}`).join("; "),
+          c.examples.map((/** @type {any} */ e) => `${e.id.slice(0, 8)}: ${e.before} → ${e.after}`).join("; ") || null,
         ]), "column-changes"))));
     }
     writer.show(p);

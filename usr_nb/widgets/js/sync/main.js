@@ -77,8 +77,9 @@ function render(host) {
       d.nothing ? el("span", {}, "nothing") : el("ul", {}, ...d.lines.filter((/** @type {string} */ l) => !l.startsWith("CONFLICT") && !l.startsWith("  ")).map((/** @type {string} */ l) => el("li", {}, l))),
       ...d.remarks.map((/** @type {string} */ r) => el("small", {}, r)));
     sides.replaceChildren(list("there", `A pull would bring here`, answer.pull), list("here", `A push would bring to ${answer.remote}`, answer.push));
+    // A file is one choice, whichever way it goes.
     /** @type {Map<string, any>} */
-    const open = new Map([...answer.pull.conflicts, ...answer.push.conflicts].map((c) => [c.path + c.what, c]));
+    const open = new Map([...answer.push.conflicts, ...answer.pull.conflicts].map((c) => [c.path, c]));
     conflicts.replaceChildren(...[...open.values()].map((c) => {
       const buttons = /** @type {const} */ (["mine", "theirs"]).map((side) => {
         const b = el("button", { type: "button", "data-testid": `keep-${side}` }, choiceText(side, c.choices));
