@@ -123,7 +123,7 @@ def test_a_filter_is_a_line_and_a_bad_one_a_typed_reply(ds):
     assert good(widget, "filter", line="m__n > 2.5")["total"] == 2
     assert ask(widget, "filter", line="m__n >")["error"]["type"] == "FilterSyntaxError"
     assert good(widget, "place")["total"] == 2, "the last good one stays"
-    assert "set by" in good(widget, "why", id=IDS[3], column="m__n")["text"]
+    assert "decides: 3.0" in good(widget, "why", id=IDS[3], column="m__n")["text"]
 
 
 MOVES = st.lists(

@@ -262,7 +262,7 @@ def _short(value: Any) -> Any:
 
 def _python(plan: AttachPlan, source: str, chosen: Mapping[str, Any], *, is_path: bool) -> str:
     said = [repr(source) if is_path else source, repr(plan.namespace)]
-    given = {"key": None if plan.match else plan.key, "key_col": plan.key_col}
+    given: dict[str, Any] = {"key": None if plan.match else plan.key, "key_col": plan.key_col}
     given |= {k: v for k, v in chosen.items() if k not in given}
     renamed = chosen.get("rename") or {}
     given["rename"] = {k: v for k, v in renamed.items() if k != plan.key_col}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
+from usr_nb.analysis.provenance import why_lines
 from usr_nb.analysis.review import MAX_RECORDS, Decision, Review
 from usr_nb.contract.records import QC_STATUS, SPLIT
-from usr_nb.contract.times import to_text
 from usr_nb.dataset.core import Dataset
 from usr_nb.dataset.values import plain
-from usr_nb.dataset.why import Why
 from usr_nb.errors import UsedPlanError, ValidationError
 from usr_nb.filter.kept import as_filter
 from usr_nb.filter.tree import Filter
@@ -129,7 +128,7 @@ class CuratePanel(WritingPanel):
 
     def on_why(self, args: Args) -> Answer:
         """Say where a value comes from."""
-        return Answer({"text": _why_text(self._ds.why(args["id"], args["column"]))})
+        return Answer({"text": "\n".join(why_lines(self._ds.why(args["id"], args["column"]))[:8])})
 
     def on_save(self, args: Args) -> Answer:
         """Save decisions that were made by keyboard: one commit, one event, once.
@@ -187,20 +186,6 @@ class CuratePanel(WritingPanel):
             return self.propose(plan, f"ds.plan_state({said}, {field}{why}).apply()")
 
         return Answer(as_answer(make))
-
-
-def _why_text(why: Why) -> str:
-    if why.source == "nothing":
-        return f"{why.column}: nobody has set it"
-    event, place = why.setter, why.winner
-    who = (
-        f"by {event.tool or 'somebody'} on {to_text(event.at)[:19]} UTC"
-        if event
-        else "unknown when"
-    )
-    where = place.path if place is not None else "the base"
-    more = f"; it replaced {len(why.said) - 1:,} earlier values" if len(why.said) > 1 else ""
-    return f"{why.column}: set {who}, in {where}{more}"
 
 
 def _value(field: str, text: str) -> Any:
