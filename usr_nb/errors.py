@@ -176,16 +176,21 @@ class UserAbort(SequencesError):
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """Return ``Did you mean 'x'?`` for the closest known name, or None.
 
-    Case is ignored first, so that ``Evo2`` finds ``evo2``.
+    Case is ignored first, so that ``Evo2`` finds ``evo2``; a column is found without its namespace.
 
     Examples
     --------
     >>> did_you_mean("Evo2", ["evo2", "densegen"])
     "Did you mean 'evo2'?"
+    >>> did_you_mean("llr", ["length", "evo2__llr"])
+    "Did you mean 'evo2__llr'?"
     >>> did_you_mean("zzz", ["evo2"]) is None
     True
     """
     options = {k.casefold(): k for k in known}
+    fields = [k for k in options.values() if k.partition("__")[2].casefold() == name.casefold()]
+    if name and len(fields) == 1:
+        return f"Did you mean '{fields[0]}'?"
     close = difflib.get_close_matches(name.casefold(), list(options), n=1, cutoff=0.6)
     return f"Did you mean '{options[close[0]]}'?" if close else None
 

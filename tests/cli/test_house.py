@@ -67,6 +67,16 @@ def test_the_table_says_what_the_commands_say():
         assert len(entry.help) <= 45, "longer ones are cut in docs/cli.md"
 
 
+def test_every_command_says_on_one_line_what_it_does(monkeypatch: pytest.MonkeyPatch):
+    """A longer line is cut in the list of its group and in docs/cli.md."""
+    monkeypatch.setenv("USR_SHOW_DEV_COMMANDS", "1")
+    for name in leaves():
+        command = typer.main.get_command(app)
+        for word in name.split():
+            command = command.get_command(typer.Context(command), word)
+        assert 0 < len(command.get_short_help_str(300)) <= 45, name
+
+
 def test_every_option_and_argument_has_help():
     def walk(command, path):
         for param in command.params:

@@ -29,6 +29,22 @@ def test_CLI_1_version_and_help():
     assert "Exit codes" in helped.out
 
 
+def test_every_synonym_leads_to_a_command():
+    names = commands.LazyGroup(name="usr").list_commands(None)
+    for word, command in commands.SYNONYMS.items():
+        assert word not in names
+        first = command.split()[0]
+        assert first in names or first.startswith("--")
+        assert run(*command.split(), "--help").code == 0
+
+
+@pytest.mark.parametrize("argv", [["-h"], ["head", "-h"], ["state", "set", "-h"]])
+def test_dash_h_helps(argv: list[str]):
+    result = run(*argv)
+    assert (result.code, result.err) == (0, "")
+    assert result.out == run(*argv[:-1], "--help").out
+
+
 def test_CLI_1_nothing_said_shows_the_help_on_stderr():
     result = run()
     assert (result.code, result.out) == (2, "")
@@ -41,6 +57,13 @@ def test_CLI_1_nothing_said_shows_the_help_on_stderr():
         (["lss"], "There is no command 'usr lss'", "Did you mean 'ls'?"),
         (["Info"], "no command 'usr Info'", "'info'"),
         (["zzzz"], "no command", "usr --help"),
+        (["rm", "demo"], "no command 'usr rm'", "'usr delete'"),
+        (["select", "demo"], "no command 'usr select'", "'usr head'"),
+        (["dedupe"], "no command 'usr dedupe'", "'usr maintenance dedupe'"),
+        (["demo1", "head"], "no command 'usr demo1'", "usr head demo1"),
+        (["--format", "json", "ls"], "No such option: --format", "stand behind the command"),
+        (["get", "demo", "93664019"], "unexpected extra argument", "named with --id"),
+        (["import", "demo", "x.csv", "--path", "y"], "unexpected extra", "named with --path"),
         (["maintenance", "dedup"], "No such command 'dedup'", "'dedupe'"),
         (["state", "zzzz"], "No such command 'zzzz'", "usr state --help"),
         (["ls", "--fromat", "json"], "No such option: --fromat", "--format"),
@@ -315,6 +338,9 @@ def test_groups_know_themselves():
         (["delete", "demo", "--id", "0000000"], "--allow-missing"),
         (["grep", "demo", "--pattern", ""], "TTGACA"),
         (["head", "demo", "--columns", "quickstart__x_value"], "'quickstart__X_value'"),
+        (["head", "demo", "--columns", "X_value"], "'quickstart__X_value'"),
+        (["head", "demo", "--where", "X_value is null"], "'quickstart__X_value'"),
+        (["ls", "--root", "nowhere"], "Check --root."),
         (["import", "demo", "--path", "semi.csv"], "separated by semicolons"),
         (["import", "demo", "--path", "seq.csv"], "Name the one with the sequences 'sequence'."),
         (["import", "demo", "--path", "n.csv"], "alphabet dna_5"),

@@ -13,7 +13,7 @@ from usr_nb.dataset.columns import load_columns, set_column
 from usr_nb.storage.roots import find_root
 
 app = new_app()
-columns = new_app("Say and show units, labels and formats of columns.")
+columns = new_app("Say units, labels and formats of columns.")
 app.add_typer(columns, name="columns")
 
 Name = Annotated[str, typer.Argument(metavar="COLUMN", help="As in evo2__llr, or length.")]

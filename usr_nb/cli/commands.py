@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,6 +74,50 @@ TABLE: Final[tuple[Entry, ...]] = (
 _BY_NAME: Final = {e.name: e for e in TABLE}
 
 
+#: Words from elsewhere, and the command that does that here.
+SYNONYMS: Final[dict[str, str]] = {
+    **dict.fromkeys(("list", "datasets"), "ls"),
+    **dict.fromkeys(("select", "query", "filter", "show", "cat", "view", "preview"), "head"),
+    **dict.fromkeys(("rm", "remove", "drop", "hide"), "delete"),
+    **dict.fromkeys(("undelete", "unhide"), "restore"),
+    **dict.fromkeys(("add", "load", "insert", "append"), "import"),
+    **dict.fromkeys(("create", "new"), "init"),
+    **dict.fromkeys(("search", "find"), "grep"),
+    **dict.fromkeys(("stats", "summary", "summarize"), "describe"),
+    **dict.fromkeys(("count", "rows"), "info"),
+    **dict.fromkeys(("check", "verify"), "validate"),
+    **dict.fromkeys(("sort", "top", "sample"), "pick"),
+    **dict.fromkeys(("blame", "provenance"), "why"),
+    **dict.fromkeys(("serve", "explore", "ui", "gui"), "open"),
+    **dict.fromkeys(("tail", "log", "history"), "events tail"),
+    **dict.fromkeys(("set", "mask"), "state set"),
+    **dict.fromkeys(("sync", "fetch", "clone"), "pull"),
+    **dict.fromkeys(("upload", "send"), "push"),
+    **dict.fromkeys(("compact", "overlay-compact"), "maintenance overlay-compact"),
+    **dict.fromkeys(("freeze", "registry-freeze"), "maintenance registry-freeze"),
+    "overlay-remove": "maintenance overlay-remove", "dedupe": "maintenance dedupe",
+    "merge": "maintenance merge", "register": "namespace register",
+    "repair": "doctor --repair", "convert": "legacy convert",
+    "help": "--help", "version": "--version",
+}  # fmt: skip
+
+
+def meant(words: Sequence[str], names: Sequence[str]) -> str:
+    """Return a hint for words that begin with no command.
+
+    Examples
+    --------
+    >>> meant(["rm", "demo"], ["delete", "head"]), meant(["demo", "head"], ["delete", "head"])
+    ("Did you mean 'usr delete'?", 'The command comes first: usr head demo.')
+    """
+    synonym = SYNONYMS.get(words[0].lower())
+    if synonym is not None:
+        return f"Did you mean 'usr {synonym}'?"
+    if len(words) > 1 and words[1] in names:
+        return f"The command comes first: usr {words[1]} {words[0]}."
+    return did_you_mean(words[0], names) or "See `usr --help`."
+
+
 class ClosedPipe(Exception):
     """Whoever read our output has gone; typer would turn the plain error into exit code 1."""
 
@@ -101,7 +145,7 @@ class LazyGroup(TyperGroup):
         """Find the command that the words name, or say which one may be meant."""
         name = args[0]
         if name not in _BY_NAME and not name.startswith("-"):
-            hint = did_you_mean(name, self.list_commands(ctx)) or "See `usr --help`."
+            hint = meant(args, self.list_commands(ctx))
             raise SequencesError(f"There is no command 'usr {name}'", hint=hint)
         return super().resolve_command(ctx, args)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from usr_nb.cli import options, render, say
 from usr_nb.cli.apps import built, new_app
 from usr_nb.dataset.glance import summaries
+from usr_nb.errors import PathNotFound
 from usr_nb.storage.roots import find_root
 
 app = new_app()
@@ -15,6 +16,8 @@ COLUMNS = ("dataset", "rows", "cols", "size_bytes", "updated")
 def ls(root: options.Root = None, fmt: options.Show = "auto") -> None:
     """List the datasets of the root."""
     base = find_root(root)
+    if root is not None and not base.is_dir():
+        raise PathNotFound(f"{base} is not a folder", hint="Check --root.")
     found = summaries(base)
     rows = [[d[c] for c in COLUMNS] for d in found]
     names = COLUMNS

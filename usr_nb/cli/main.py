@@ -8,14 +8,14 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from usr_nb._version import __version__
 from usr_nb.cli import lazy, say
 from usr_nb.cli.commands import ClosedPipe, LazyGroup
-from usr_nb.cli.quick import quicken
+from usr_nb.cli.quick import HELP, quicken
 from usr_nb.errors import SequencesError, did_you_mean
 
 EPILOG = """Exit codes: 0 done; 1 dataset not found; 2 usage or any error; 3 exists already;
@@ -28,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": HELP},
     epilog=EPILOG,
     help="Sequences of DNA, RNA and protein in plain files, with overlays and a log of events.",
 )
@@ -127,9 +128,30 @@ def _usage(error: typer.TyperException) -> int:
         meant = did_you_mean(choice[1], re.findall(r"'([^']+)'", choice[2]))
         guess = meant.removeprefix("Did you mean ") if meant else ""
     see = f"See `{ctx.command_path} --help`." if ctx is not None else "See `usr --help`."
+    see = f"{_placed(ctx, message)}{see}"
     text = " ".join(message.split()).replace("Value error, ", "").rstrip(".")
     say.error(text, f"Did you mean {guess} {see}" if guess else see)
     return error.exit_code
+
+
+_NAMED_BY: Final = {
+    "ids": "Records are named with --id.",
+    "path": "The file is named with --path.",
+    "pattern": "The pattern is given with --pattern.",
+    "n": "How many is said with -n.",
+}
+
+
+def _placed(ctx: Any, message: str) -> str:
+    """Return what to say of words that stand in a wrong place."""
+    if ctx is None:
+        return ""
+    if "unexpected extra argument" in message:
+        params = {p.name for p in ctx.command.params}
+        return next((f"{hint} " for name, hint in _NAMED_BY.items() if name in params), "")
+    if message.startswith("No such option") and ctx.parent is None:
+        return "Options other than --root stand behind the command. "
+    return ""
 
 
 def _forget_stdout() -> None:

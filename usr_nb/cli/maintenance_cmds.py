@@ -21,7 +21,10 @@ Namespace = Annotated[str, typer.Option("--namespace", help="The overlay's names
 
 @maintenance.command("registry-freeze")
 def registry_freeze(dataset: options.Target = None, *, root: options.Root = None) -> None:
-    """Freeze the present registry into the dataset and stamp its base."""
+    """Freeze the registry into a dataset.
+
+    Keeps a copy in _registry/ and stamps the base.
+    """
     ds = target.dataset(dataset, root)
     say.place(ds)
     with ds.maintenance(reason="usr maintenance registry-freeze"):
@@ -41,7 +44,10 @@ def overlay_compact(
     root: options.Root = None,
     fmt: options.Show = "auto",
 ) -> None:
-    """Rewrite all parts of an overlay into one; reads stay the same."""
+    """Rewrite an overlay's parts into one.
+
+    Reads stay the same.
+    """
     ds = target.dataset(dataset, root)
     if dry_run:
         return plans.show(ds.plan_compact(namespace, single_file=single_file), fmt)
@@ -62,7 +68,10 @@ def overlay_remove(
     yes: options.Yes = False,
     root: options.Root = None,
 ) -> None:
-    """Take an overlay away; values materialized into the base stay."""
+    """Take an overlay away.
+
+    Values materialized into the base stay.
+    """
     ds = target.dataset(dataset, root)
     say.place(ds)
     if mode == "delete" and not yes and say.interactive():
@@ -81,9 +90,9 @@ def dedupe(
     yes: options.Yes = False,
     root: options.Root = None,
 ) -> None:
-    """Remove rows that repeat a key; an automatic snapshot is taken first.
+    """Remove rows that repeat a key.
 
-    sequence_ci ignores case and needs every row to be dna_4.
+    An automatic snapshot is taken first. sequence_ci ignores case and needs every row to be dna_4.
     """
     ds = target.dataset(dataset, root)
     say.place(ds)
@@ -124,7 +133,10 @@ def merge(
     dry_run: plans.DryRun = False,
     root: options.Root = None,
 ) -> None:
-    """Append the rows of one dataset that another does not have."""
+    """Append rows of one dataset to another.
+
+    Rows that are there already are left out, unless --if-duplicate says otherwise.
+    """
     into, source = target.dataset(dest, root), target.dataset(src, root)
     say.place(into)
     with say.working("merging"):

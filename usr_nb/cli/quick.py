@@ -15,6 +15,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import typer
 
+#: Words that show the help of a command.
+HELP = ["--help", "-h"]
+
 
 class Quick:
     """A coercer for one parameter: the plain case here, all others by typer's own."""
@@ -95,7 +98,7 @@ def _reader(descriptor: Any) -> Callable[[Any], Any] | None:
 def quicken(command: Any) -> Any:
     """Give the parameters of a command, and of all below it, quick coercers; returns it."""
     # Through get_params, since the option --help is made only there.
-    for param in command.get_params(typer.Context(command)):
+    for param in command.get_params(typer.Context(command, help_option_names=HELP)):
         read = _reader(param.type_descriptor)
         if read is not None:
             quick = Quick(read, param.get_runtime_param)

@@ -59,7 +59,10 @@ def add(
     ssh_key_env: KeyEnv = None,
     port: Port = None,
 ) -> None:
-    """Write a remote into the file that USR_REMOTES_PATH names; comments in it are lost."""
+    """Add a remote.
+
+    Written into the file that USR_REMOTES_PATH names; comments in it are lost.
+    """
     remote = Remote(
         name, host=host, user=user, base_dir=base_dir, ssh_key_env=ssh_key_env, port=port
     )
@@ -83,7 +86,10 @@ def wizard(
     ssh_key_env: KeyEnv = None,
     port: Port = None,
 ) -> None:
-    """Add a remote of a known cluster and print lines for ~/.ssh/config."""
+    """Add a remote of a known cluster.
+
+    Prints lines for ~/.ssh/config.
+    """
     remote = book.preset(
         preset, name=name, user=user, host=host, base_dir=base_dir,
         transfer_node=transfer_node, ssh_key_env=ssh_key_env, port=port,
@@ -100,7 +106,10 @@ def doctor(
     remote: Annotated[str, typer.Option("--remote", help="Its name.")],
     fmt: options.Show = "auto",
 ) -> int:
-    """Check everything that a sync with a remote needs; exit code 1 if something fails."""
+    """Check what a sync with a remote needs.
+
+    The exit code is 1 if something fails.
+    """
     with say.working(f"looking at {remote}"):
         found = diagnose(remote)
     render.emit(fmt, found.as_plain(), _checks(found))

@@ -29,9 +29,10 @@ def init(
     ] = None,
     root: options.Root = None,
 ) -> None:
-    """Create registry.yaml with the reserved namespace usr_state.
+    """Create registry.yaml where there is none.
 
-    Without DIR the root is the one that other commands would use; an existing registry stays.
+    It holds the reserved namespace usr_state; one that exists stays. Without DIR the root is the
+    one that other commands would use.
     """
     base = find_root(folder or root)
     registry = init_root(base)

@@ -85,7 +85,10 @@ def set_(
     root: options.Root = None,
     fmt: options.Show = "auto",
 ) -> None:
-    """Set the given fields and leave the others as they are."""
+    """Set the given fields.
+
+    The others stay as they are.
+    """
     wanted = options.ids_of(ids, id_file)
     ds = target.dataset(dataset, root)
     asked: Any = {"masked": masked, "qc_status": qc_status, "split": split,
@@ -129,7 +132,10 @@ def get(
     root: options.Root = None,
     fmt: options.Show = "auto",
 ) -> None:
-    """Show the state of records, in the order asked for."""
+    """Show the state of records.
+
+    In the order asked for.
+    """
     wanted = options.ids_of(ids, id_file)
     found = target.dataset(dataset, root).get_state(wanted, allow_missing=allow_missing)
     render.emit(fmt, found, sheets.of_dicts(found, ("id", *STATE_FIELDS)))

@@ -56,9 +56,10 @@ def repair(
     root: options.Root = None,
     fmt: options.Show = "auto",
 ) -> None:
-    """Clean the parts, and derive again which of them each sequence uses.
+    """Mend parts, and what is derived from them.
 
-    Row drops are asked for on a terminal; an automatic snapshot is taken first.
+    Cleans the parts, and derives again which of them each sequence uses. Row drops are asked for
+    on a terminal; an automatic snapshot is taken first.
     """
     ds = target.dataset(dataset, root)
     say.place(ds)
@@ -95,7 +96,9 @@ def convert(
     root: options.Root = None,
     fmt: options.Show = "auto",
 ) -> None:
-    """Create a dataset from .pt files of old DenseGen runs.
+    """Create a dataset from old .pt files.
+
+    The files are those of old DenseGen runs.
 
     Needs torch (the extra `legacy`); files that hold more than plain data are refused.
     """
@@ -128,7 +131,10 @@ def make_mock_(
     ] = False,
     root: options.Root = None,
 ) -> None:
-    """Create a dataset of random sequences with two made-up columns."""
+    """Create a dataset of random sequences.
+
+    It has two made-up columns.
+    """
     base = find_root(root)
     say.note(f"root: {base}\ndataset: {dataset}")
     report = make_mock(
@@ -151,7 +157,7 @@ def add_demo_cols_(
     ] = False,
     root: options.Root = None,
 ) -> None:
-    """Give every row of a dataset the two made-up columns."""
+    """Give every row the two made-up columns."""
     ds = target.dataset(dataset, root)
     say.place(ds)
     report = add_demo_cols(ds, x_dim=x_dim, y_dim=y_dim, seed=seed, namespace=namespace,
