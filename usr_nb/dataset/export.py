@@ -82,6 +82,10 @@ def export(
         raise ValidationError(
             f"safe_csv is for csv; {fmt} holds no formulas", hint="Leave --safe-csv out."
         )
+    if names is not None and fmt != "fasta":
+        raise ValidationError(
+            f"names= is for fasta; {fmt} has columns", hint="Leave --names out, or use --columns."
+        )
     path = check_output(user_path(out))
     with ctx.merged(include_deleted=include_deleted) as found:
         merged = chosen_rows(found, where, order_by=order_by, top=top)

@@ -16,6 +16,7 @@ from usr_nb.dataset.export import ExportFormat, ExportResult
 from usr_nb.dataset.face_base import Face
 from usr_nb.dataset.filters import NamedFilter
 from usr_nb.dataset.history import EventRow
+from usr_nb.dataset.ids import find
 from usr_nb.dataset.info import DatasetInfo, Manifest, OverlayInfo
 from usr_nb.dataset.profile.model import Profile
 from usr_nb.dataset.profile.run import profile
@@ -497,7 +498,7 @@ class ReadingFace(Face):
         metric, min_distance
             With both, no two picked sequences are closer (``hamming`` or ``edit``, in letters).
         always : sequence of str
-            Ids that are picked in any case, first.
+            Ids, or unique prefixes of 7 or more letters, that are picked in any case, first.
 
         Returns
         -------
@@ -510,9 +511,11 @@ class ReadingFace(Face):
             If an argument is wrong, or a column or an id of `always` is not there.
         """
         with self._ctx.merged() as merged:
+            given = always and not isinstance(always, str)
+            fixed = find(merged, always, allow_missing=None).ids if given else always
             return pick(
                 merged, where=as_filter(where), order_by=order_by, top=top, per=per,
-                metric=metric, min_distance=min_distance, always=always,
+                metric=metric, min_distance=min_distance, always=fixed,
             )  # fmt: skip
 
     def validate(

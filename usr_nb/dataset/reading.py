@@ -147,7 +147,8 @@ def find_table(
         wanted = as_filter(where)
         if wanted is None and not keys:
             hidden = merged.base_rows - searched
-            table = merged.table(columns, limit_base=min(n, searched) + hidden).slice(0, n)
+            n = min(n, searched)
+            table = merged.table(columns, limit_base=n + hidden).slice(0, n)
             return Hits(table, searched, searched)
         rows = np.flatnonzero(visible(merged, wanted)).astype(np.int64)
         matches = len(rows)
