@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.crash.disk import write_disk
-from tests.crash.ops import BY_NAME
+from tests.crash.disk import Disk, write_disk
+from tests.crash.ops import BY_NAME, template
 from tests.crash.oshook import DEAD_PID, Hook
 from tests.crash.store import NAME
 from tests.crash.turns import FIRST, SECOND, Turns, part_during_compaction
 from tests.crash.verdict import Case, no_lock, read_state, without_clock
-from usr_nb import Dataset, SequencesError
+from usr_nb import Dataset, SequencesError, StorageError
+from usr_nb.dataset import context
 from usr_nb.dataset.archiving import archive_dataset
 from usr_nb.storage.slots import CommittedWarning
 
@@ -79,3 +81,22 @@ def test_RCV_2_a_dataset_that_is_moved_away_takes_all_or_nothing_along(
         before, after = (without_clock(s)["table"] for s in (case.before, case.after))
         assert there in ((before, after) if raised else (after,)), call
         Dataset.open(store.root / "_archive", NAME).validate(registry_mode="namespace-either")
+
+
+def test_RCV_2_a_part_makes_no_folder_where_its_dataset_was(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moved away before the part touches the disk, which no call of its own comes before."""
+    operation = BY_NAME["part"]
+    store = Case(operation, folder).store
+    write_disk(Disk.of_folder(template(folder, operation)), store.folder)
+    ds, real = store.ds(), context.link_part
+
+    def late(*args: Any) -> Any:
+        archive_dataset(ds._ctx)
+        return real(*args)
+
+    monkeypatch.setattr(context, "link_part", late)
+    with pytest.raises(StorageError, match="was moved or removed"):
+        operation.run(store)
+    assert not ds.dir.exists()
