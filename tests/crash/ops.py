@@ -211,6 +211,10 @@ OPERATIONS: tuple[Operation, ...] = (
         "delete-filter", lambda s: s.ds().delete_filter("old"), prepare=_with_filter, does="log",
         slot=False, often=False,
     ),
+    Operation(
+        "save-selection", lambda s: s.ds().save_selection("best", s.ds().pick(top=2)),
+        does="files", often=False,
+    ),
     Operation("plan-attach", lambda s: plan_attach(s).apply(), often=False),
     Operation(
         "note", lambda s: s.ds().append_meta_note("by hand", "usr info"), does="log", slot=False,

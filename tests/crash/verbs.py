@@ -34,7 +34,8 @@ UNDER_TEST = {
     "set_state": "state-set", "clear_state": "state-clear", "snapshot": "snapshot",
     "materialize": "materialize", "compact_overlay": "compact-parts", "dedupe": "dedupe",
     "freeze_registry": "freeze", "remove_overlay": "remove-overlay", "maintenance": "materialize",
-    "log_event": "log-event", "save_filter": "save-filter", "delete_filter": "delete-filter",
+    "log_event": "log-event", "save_filter": "save-filter",
+    "save_selection": "save-selection", "delete_filter": "delete-filter",
     "append_meta_note": "note", "export": "export", "merge_datasets()": "merge-datasets",
     "set_column()": "set-column",
     "register_namespace()": "register-later", "init_root()": "init-root",
@@ -78,6 +79,11 @@ def _plan_nothing(store: Store) -> None:
     # With a remote it is a part of the operation `pull`, which looks and then writes.
     with pytest.raises(usr_nb.SequencesError):
         store.ds().sync_plan("nowhere")
+
+
+def _no_selection(store: Store) -> None:
+    with pytest.raises(usr_nb.RecordNotFound):
+        store.ds().selection("none")
 
 
 def _undo(store: Store) -> Any:
@@ -135,7 +141,8 @@ READS: dict[str, Act] = {
     "pick": lambda s: s.ds().pick(where=F["m__n"] > 1),
     "find_table": lambda s: s.ds().find_table(2, where=F["m__n"] > 1, order_by="length desc"),
     "outcome": lambda s: s.ds().outcome("0" * 16),
-    "filter": lambda s: s.ds().filter("old"),
+    "filter": lambda s: s.ds().filter("old"), "find_motif": lambda s: s.ds().find_motif("ACG"),
+    "selections": lambda s: s.ds().selections(), "selection": _no_selection,
     "validate": lambda s: s.ds().validate(), "doctor": lambda s: s.ds().doctor(),
     "import_report": lambda s: s.ds().import_report(_csv(s)),
     "profile": lambda s: s.ds().profile(),

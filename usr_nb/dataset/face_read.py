@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from usr_nb.dataset import describe, export, filters, history, info, reading, records, validate, why
+from usr_nb.dataset import (
+    describe,
+    export,
+    filters,
+    history,
+    info,
+    reading,
+    records,
+    selections,
+    validate,
+    why,
+)
 from usr_nb.dataset.doctor.report import Checkup
 from usr_nb.dataset.doctor.run import examine_dataset
 from usr_nb.dataset.export import ExportFormat, ExportResult
@@ -24,7 +35,9 @@ from usr_nb.dataset.why import Why
 from usr_nb.filter.build import Term
 from usr_nb.filter.distance import Metric
 from usr_nb.filter.feature import Feature
+from usr_nb.filter.hits import MotifHits, find_motif
 from usr_nb.filter.kept import Where, as_filter
+from usr_nb.filter.motif import Strand
 from usr_nb.filter.order import By
 from usr_nb.filter.selection import Selection, pick
 from usr_nb.filter.tree import Filter
@@ -473,6 +486,61 @@ class ReadingFace(Face):
     def filter(self, name: str) -> Filter:
         """Return a filter that was saved with the dataset (:meth:`save_filter`)."""
         return filters.named_filter(self._ctx, name)
+
+    def find_motif(
+        self,
+        motif: str,
+        *,
+        strand: Strand = "both",
+        mismatches: int = 0,
+        start: tuple[int, int] | None = None,
+        circular: bool = False,
+        where: Where | None = None,
+        limit: int | None = None,
+    ) -> MotifHits:
+        """Find every place of a motif, as rows. Nothing is written.
+
+        Parameters
+        ----------
+        motif : str
+            IUPAC letters with counts, as ``TTGACA N{16,18} TATAAT``; case is ignored.
+        strand : {"both", "+", "-"}
+            A place that fits on both strands counts once.
+        mismatches : int
+            At most so many letters may not fit, 0 to 3.
+        start : (int, int), optional
+            Only hits whose leftmost letter lies in ``[a, b)``, 0-based.
+        circular : bool
+            Hits may run over the end.
+        where : Filter or str, optional
+            Which records to search.
+        limit : int, optional
+            List at most so many hits; all are counted.
+
+        Returns
+        -------
+        MotifHits
+            ``table`` (id, start, end, strand, mismatches, text; 0-based, half-open), counts, and
+            ``per_record()``, the same as an overlay.
+
+        Raises
+        ------
+        ValidationError
+            If the motif or an argument is malformed.
+        """
+        with self._ctx.merged() as merged:
+            return find_motif(
+                merged, motif, strand=strand, mismatches=mismatches, start=start,
+                circular=circular, where=as_filter(where), limit=limit,
+            )  # fmt: skip
+
+    def selections(self) -> dict[str, Selection]:
+        """Return the selections saved with the dataset, by name A-Z."""
+        return selections.selections(self._ctx)
+
+    def selection(self, name: str) -> Selection:
+        """Return a selection that was saved with the dataset (:meth:`save_selection`)."""
+        return selections.selection(self._ctx, name)
 
     def pick(
         self,

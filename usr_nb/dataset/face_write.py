@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from usr_nb.contract.times import to_text, utc_now
-from usr_nb.dataset import filters, maintenance, overlays, records
+from usr_nb.dataset import filters, maintenance, overlays, records, selections
 from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
 from usr_nb.dataset.overlays import Written
 from usr_nb.dataset.values import redact_text
+from usr_nb.filter.selection import Selection
 from usr_nb.filter.tree import Filter
 from usr_nb.overlay.attach import Aggregate
 from usr_nb.readers import open_rows
@@ -249,6 +250,32 @@ class WritingFace(Face):
     def delete_filter(self, name: str, *, actor: Actor | None = None) -> None:
         """Take a saved filter away; writes one event, and the log keeps the filter."""
         filters.delete_filter(self._ctx, name, actor=actor)
+
+    def save_selection(self, name: str, selection: Selection, *, actor: Actor | None = None) -> str:
+        """Keep a pick with the dataset: its ids, the rule and the filter, which never change.
+
+        Writes a file in ``_artifacts/``, one event and a note. It travels with a sync.
+
+        Parameters
+        ----------
+        name : str
+            Letters, digits, ``._-``; a name can be used once.
+        selection : Selection
+            From :meth:`pick`.
+
+        Returns
+        -------
+        str
+            The file, relative to the dataset.
+
+        Raises
+        ------
+        AlreadyExists
+            If the name is taken.
+        ValidationError
+            If the name is not allowed, or there are more than about 180,000 ids.
+        """
+        return selections.save_selection(self._ctx, name, selection, actor=actor)
 
     def append_meta_note(self, title: str, code: str) -> None:
         """Append a note with a fenced block to ``meta.md``."""

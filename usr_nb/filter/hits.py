@@ -26,6 +26,16 @@ HIT_SCHEMA = pa.schema([
     pa.field("text", pa.string(), nullable=False),
 ])  # fmt: skip
 
+HIT_FIELDS = [
+    pa.field("start", pa.int32()), pa.field("end", pa.int32()), pa.field("strand", pa.string()),
+    pa.field("mismatches", pa.uint8()), pa.field("text", pa.string()),
+]  # fmt: skip
+#: What to register for :meth:`MotifHits.per_record`, behind ``<ns>__``.
+HIT_COLUMNS = (
+    "n:int32",
+    "hits:list<struct<start:int32,end:int32,strand:string,mismatches:uint8,text:string>>",
+)
+
 
 @dataclass(frozen=True)
 class MotifHits:
@@ -49,6 +59,36 @@ class MotifHits:
     records: int
     sequences: int
     hits: int
+
+    def per_record(self) -> pa.Table:
+        """Return the hits as an overlay has them: one row for each record with a hit.
+
+        ``id``, ``n`` (int32) and ``hits``, a list of ``{start, end, strand, mismatches, text}``,
+        which the sequence view shows as features. Write it with ``ds.write_overlay``.
+
+        Raises
+        ------
+        ValidationError
+            If the hits were limited, so that some records would lack theirs.
+        """
+        if not self.is_whole:
+            raise ValidationError(
+                f"Only {self.table.num_rows:,} of {self.hits:,} hits are listed",
+                hint="Search without limit=.",
+            )
+        whole = self.table.combine_chunks()
+        ids, fields = _one(whole["id"]), HIT_FIELDS
+        codes = np.asarray(ids.dictionary_encode().indices.to_numpy(zero_copy_only=False))
+        # Hits of a record stand together.
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        offsets = np.append(starts, len(codes)).astype(np.int32)
+        items = pa.StructArray.from_arrays(
+            [_one(whole[f.name]).cast(f.type) for f in fields], fields=fields
+        )
+        return pa.table({
+            "id": ids.take(pa.array(starts)), "n": pa.array(np.diff(offsets), pa.int32()),
+            "hits": pa.ListArray.from_arrays(pa.array(offsets), items),
+        })  # fmt: skip
 
     @property
     def is_whole(self) -> bool:
@@ -111,6 +151,10 @@ def find_motif(
             found.append(part)
     table = pa.Table.from_batches(found, schema=HIT_SCHEMA)
     return MotifHits(table, int(shown.sum()), sequences, hits)
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def _rows(batch: pa.RecordBatch, places: Places, many: int) -> pa.RecordBatch:
