@@ -11,6 +11,7 @@ from usr_nb.dataset.face_import import ImportingFace
 from usr_nb.dataset.face_maintain import MaintenanceFace
 from usr_nb.dataset.face_plan import PlanningFace
 from usr_nb.dataset.face_read import ReadingFace
+from usr_nb.dataset.face_select import SelectingFace
 from usr_nb.dataset.face_sync import SyncFace
 from usr_nb.dataset.face_write import WritingFace
 from usr_nb.storage import roots
@@ -19,7 +20,9 @@ from usr_nb.storage.layout import real_path, user_path
 PathLike = str | os.PathLike[str]
 
 
-class Dataset(ReadingFace, ImportingFace, WritingFace, MaintenanceFace, PlanningFace, SyncFace):
+class Dataset(
+    ReadingFace, SelectingFace, ImportingFace, WritingFace, MaintenanceFace, PlanningFace, SyncFace
+):
     """A dataset of sequences in plain files.
 
     Make one with :meth:`open`; nothing is read or written until a method is called.
