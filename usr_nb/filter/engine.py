@@ -39,6 +39,7 @@ from usr_nb.filter.tree import (
 from usr_nb.filter.values import Value
 from usr_nb.overlay.base import BATCH_ROWS
 from usr_nb.overlay.merge import Merged
+from usr_nb.storage.parallel import in_order
 
 Int = npt.NDArray[np.int64]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,9 +75,10 @@ def evaluate(where: Filter, merged: Merged, *, batch_rows: int = BATCH_ROWS) -> 
     """
     out = np.zeros(merged.base_rows, bool)
     start = 0
-    for batch in _batches(where.features(), [where], merged, batch_rows):
-        out[start : start + batch.num_rows] = mask_of(where, batch)
-        start += batch.num_rows
+    batches = _batches(where.features(), [where], merged, batch_rows)
+    for mask in in_order(lambda batch: mask_of(where, batch), batches):
+        out[start : start + len(mask)] = mask
+        start += len(mask)
     return out
 
 

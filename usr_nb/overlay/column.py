@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 #: A part in the order of the base is read along with it from this many rows on.
 STREAM_ROWS: Final = 100_000
+#: Of so many row groups several columns are read at once.
+_FEW_GROUPS: Final = 4
+Opening = Callable[[], contextlib.AbstractContextManager[Opened]]
 
 
 @dataclass
@@ -206,37 +210,59 @@ class RowReader:
         self._starts: dict[str, Int] = {}
 
     def rows(
-        self, path: str, file: Opened, name: str, at: npt.NDArray[Any], dtype: pa.DataType
+        self, path: str, opening: Opening, name: str, at: npt.NDArray[Any], dtype: pa.DataType
     ) -> pa.Array:
-        """Return rows (0-based, in the order given) of one column of the file known as `path`."""
-        starts = self._starts.get(path)
-        if starts is None:
-            starts = self._starts[path] = file.group_starts()
-        group = np.searchsorted(starts, at, side="right") - 1
-        out, order, filled = [pa.nulls(0, dtype)], np.zeros(len(at), np.int64), 0
-        for g in np.unique(group).tolist():
-            mine = np.flatnonzero(group == g)
-            values = self._group((path, g, name), file, dtype)
-            out.append(one(values.take(pa.array(at[mine] - starts[g]))))
-            order[mine] = filled + np.arange(len(mine))
-            filled += len(mine)
+        """Return rows (0-based, in the order given) of one column of the file known as `path`.
+
+        It is opened only if something of it has to be read.
+        """
+        with contextlib.ExitStack() as held:
+            if path not in self._starts:
+                self._starts[path] = held.enter_context(opening()).group_starts()
+            starts = self._starts[path]
+            group = np.searchsorted(starts, at, side="right") - 1
+            file: Opened | None = None
+            out, order, filled = [pa.nulls(0, dtype)], np.zeros(len(at), np.int64), 0
+            for g in np.unique(group).tolist():
+                if (path, g, name) not in self._kept:
+                    file = file or held.enter_context(opening())
+                    self._read(path, file, g, {name: dtype})
+                mine = np.flatnonzero(group == g)
+                values = self._kept[path, g, name] = self._kept.pop((path, g, name))
+                out.append(one(values.take(pa.array(at[mine] - starts[g]))))
+                order[mine] = filled + np.arange(len(mine))
+                filled += len(mine)
+                self._trim()
         if len(out) == 2:
             return out[1]
         return pa.concat_arrays(out).take(pa.array(order))
 
-    def _group(
-        self, key: tuple[str, int, str], file: Opened, dtype: pa.DataType
-    ) -> pa.ChunkedArray:
-        values = self._kept.pop(key, None)
-        if values is None:
-            _, group, name = key
-            found = sound(file.read_row_groups([group], columns=[name], use_threads=False))
-            values = found.column(name)
-            if len(values) != file.metadata.row_group(group).num_rows:
-                raise pa.ArrowInvalid("fewer rows were found than the footer says")
-            values = values.cast(dtype)
+    def prepare(
+        self, path: str, opening: Opening, types: Mapping[str, pa.DataType],
+        at: npt.NDArray[Any],
+    ) -> None:  # fmt: skip
+        """Read several columns of the row groups of some rows at once, if these are few."""
+        with contextlib.ExitStack() as held:
+            file: Opened | None = None
+            if path not in self._starts:
+                file = held.enter_context(opening())
+                self._starts[path] = file.group_starts()
+            groups = np.unique(np.searchsorted(self._starts[path], at, side="right") - 1).tolist()
+            for g in groups if len(groups) <= _FEW_GROUPS else ():
+                missing = {n: t for n, t in types.items() if (path, g, n) not in self._kept}
+                if missing:
+                    file = file or held.enter_context(opening())
+                    self._read(path, file, g, missing)
+
+    def _read(self, path: str, file: Opened, group: int, types: Mapping[str, pa.DataType]) -> None:
+        found = sound(file.read_row_groups([group], columns=list(types), use_threads=False))
+        if found.num_rows != file.metadata.row_group(group).num_rows:
+            raise pa.ArrowInvalid("fewer rows were found than the footer says")
+        for name, dtype in types.items():
+            values = found.column(name).cast(dtype)
+            self._kept[path, group, name] = values
             self.kept_bytes += values.nbytes
-        self._kept[key] = values
+
+    def _trim(self) -> None:
         while self.kept_bytes > self._limit and self._kept:
             self.kept_bytes -= self._kept.pop(next(iter(self._kept))).nbytes
-        return values

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from usr_nb.overlay.parts import PartInfo, check_registered, parts_of
 from usr_nb.overlay.places import Finding, Places
 from usr_nb.storage.caches import Unusable
 from usr_nb.storage.parallel import in_order
-from usr_nb.storage.parquet import reading, sound
+from usr_nb.storage.parquet import Opened, reading, sound
 from usr_nb.storage.view import View
 
 Mask = npt.NDArray[np.bool_]
@@ -85,8 +85,17 @@ class Merged(Base):
         self._use_finding(use_caches=use_caches)
 
     def _use_finding(self, *, use_caches: bool) -> None:
-        self._finding = Finding(self.view, self.base_keys, use_caches=use_caches)
+        self._finding = Finding(self.view, self.base_keys, self._ids, use_caches=use_caches)
         self._places: dict[str, Places] = {}
+        self._whole: dict[str, Column] = {}
+
+    def _ids(self) -> Iterator[pa.Array]:
+        known = self._base_keys.get("id")
+        if known is not None:
+            yield from known.chunks
+            return
+        for batch in tracked(self.base_batches(["id"]), "reading id", total=self.base_rows):
+            yield batch.column(0)
 
     # What there is ----------------------------------------------------------------------------
 
@@ -217,6 +226,7 @@ class Merged(Base):
         reader : RowReader
             Reads the row groups concerned, and has those it read last.
         """
+        self._prepare(names, at, reader)
         overlays = self.places(names)
         if not self._confirmed(overlays.values(), at, reader):
             overlays = self._without_caches(names)
@@ -228,7 +238,7 @@ class Merged(Base):
         if name in self.base_schema.names:
             self.base_field(name)
             with reading(self.view.layout.records):
-                below = reader.rows("", self.view.base, name, at, dtype)
+                below = reader.rows("", self._opened_base, name, at, dtype)
         else:
             below = pa.nulls(len(at), dtype)
         if places is None:
@@ -247,13 +257,45 @@ class Merged(Base):
     def _part_rows(
         self, part: PartInfo, name: str, rows: Int, dtype: pa.DataType, reader: RowReader
     ) -> pa.Array:
-        with self.view.open(part.file) as opened, reading(part.file.path):
-            return reader.rows(part.file.path, opened, name, rows, dtype)
+        with reading(part.file.path):
+            opening = partial(self.view.open, part.file)
+            return reader.rows(part.file.path, opening, name, rows, dtype)
+
+    def _opened_base(self) -> contextlib.AbstractContextManager[Opened]:
+        return contextlib.nullcontext(self.view.base)
+
+    def _prepare(self, names: Sequence[str], at: Int, reader: RowReader) -> None:
+        """Read what is needed of a few row groups, all columns of each at once."""
+        overlays = self.places(names)
+        keys = {base_column(p.parts[0].key) for p in overlays.values() if p.is_cached}
+        base = [n for n in names if n in self.base_schema.names]
+        types = {n: self.base_field(n).type for n in dict.fromkeys([*base, *sorted(keys)])}
+        with reading(self.view.layout.records):
+            reader.prepare("", self._opened_base, types, at)
+        for places in dict.fromkeys(overlays.values()):
+            alike = {n: self.field(n).type for n, p in overlays.items() if p is places}
+            try:
+                source = places.source.at(at)
+            except Unusable:
+                return
+            part_of = np.searchsorted(places.starts, source, side="right") - 1
+            for i in np.unique(part_of[source >= 0]).tolist():
+                part = places.parts[min(i, len(places.parts) - 1)]
+                rows = source[(source >= 0) & (part_of == i)] - places.starts[i]
+                key = {part.key: pa.string()} if places.is_cached else {}
+                with reading(part.file.path):
+                    reader.prepare(
+                        part.file.path, partial(self.view.open, part.file), alike | key,
+                        rows[rows < part.rows],
+                    )  # fmt: skip
 
     def _take_many(self, at: Int, names: list[str]) -> pa.Table:
         needed = [n for n in names if n in self.base_schema.names]
         base = self.base_rows_of(at, needed or ["id"])
-        overlays = self.overlay_columns(names)
+        missing = [n for n in names if n not in self._whole]
+        # Kept, as who sorts a table takes all of it, many rows at a time.
+        self._whole |= self.overlay_columns(missing)
+        overlays = self._whole
         arrays = []
         for name in names:
             below = one(base.column(name)) if name in needed else None
@@ -306,6 +348,7 @@ class Merged(Base):
             missing = [n for n in names if namespace_of(n) == ns and n not in self._places]
             if missing:
                 self._places |= self._finding.places(self.parts(ns), missing)
+        self._finding.release()
         return {n: self._places[n] for n in names if n in self._places}
 
     def key_rows(self, keys: pa.ChunkedArray, key: str) -> Int:
@@ -354,7 +397,9 @@ class Merged(Base):
                 rows = source[mine] - places.starts[i]
                 theirs = self._part_rows(part, part.key, rows, pa.string(), reader)
                 with reading(self.view.layout.records):
-                    ours = reader.rows("", self.view.base, base_column(key), at[mine], pa.string())
+                    ours = reader.rows(
+                        "", self._opened_base, base_column(key), at[mine], pa.string()
+                    )
                 if normal_keys(pa.chunked_array([theirs]), key) != normal_keys(
                     pa.chunked_array([ours]), key
                 ):
@@ -393,7 +438,7 @@ class Merged(Base):
             return nothing
         self.base_field("id")
         with reading(self.view.layout.records):
-            ids = RowReader(READ_BYTES).rows("", self.view.base, "id", rows, pa.string())
+            ids = RowReader(READ_BYTES).rows("", self._opened_base, "id", rows, pa.string())
         named = dict(zip(rows.tolist(), ids.to_pylist(), strict=True))
         return [
             [(named[r], r) for r in found if str(named[r]).startswith(prefix)]

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -59,7 +60,7 @@ class PartInfo:
     #: Inode, size, mtime in ns and SHA-256 of the footer: what a cache knows the file by.
     identity: tuple[Any, ...] = ()
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The derived columns this file holds."""
         return tuple(n for n in self.schema.names if n != self.key)

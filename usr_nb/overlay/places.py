@@ -7,7 +7,7 @@ out is one number per base row, which a cache can keep (``docs/format.md``, *Cac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -99,13 +99,17 @@ class Finding:
         The files.
     keys : callable
         Returns a whole column of the base, ``id`` or ``sequence``.
+    ids : callable
+        Yields the ids of the base, some at a time.
     use_caches : bool
         Whether caches may be used and written; what writes or validates says no.
     """
 
-    def __init__(self, view: View, keys: Keys, *, use_caches: bool) -> None:
+    def __init__(
+        self, view: View, keys: Keys, ids: Callable[[], Iterable[pa.Array]], *, use_caches: bool
+    ) -> None:
         self.view = view
-        self.keys = keys
+        self.keys, self.ids = keys, ids
         self.rows = int(view.base.metadata.num_rows)
         self.use_caches = use_caches and self.rows >= MIN_ROWS
         self._base_identity: list[Any] | None = None
@@ -149,9 +153,26 @@ class Finding:
     def words(self) -> U64 | None:
         """Return all ids of the base as numbers, or None if they are odd (a damaged base)."""
         if self._words is None and not self._odd:
-            self._words = id_words(self.keys("id").combine_chunks())
+            self._words = self._read_words()
             self._odd = self._words is None
         return self._words
+
+    def _read_words(self) -> U64 | None:
+        # Filled piece by piece: of many rows the ids alone are 40 bytes each.
+        words = np.empty((self.rows, 5), np.uint64)
+        at = 0
+        for ids in self.ids():
+            some = id_words(ids)
+            if some is None:
+                return None
+            words[at : at + len(ids)] = some
+            at += len(ids)
+        return words
+
+    def release(self) -> None:
+        """Let go of what is only needed to look up keys."""
+        self._words, self._finder = None, None
+        self._spaces.clear()
 
     # Places -------------------------------------------------------------------------------------
 
