@@ -539,3 +539,14 @@ def test_VAL_many_batches_count_as_one(root, monkeypatch):
     assert any(m.startswith("2 ids stand in many rows") for m in found)
     assert found["1 rows: id is not that of the sequence"] == "records.parquet, row 13"
     assert "2 rows repeat a sequence in other case" in found
+
+
+def test_VAL_a_sequence_in_other_case_or_of_another_kind_is_noted(root):
+    ds = Dataset.open(root, "cases")
+    ds.init()
+    ds.add_sequences(["ACGT", "TTTT"], bio_type="dna", alphabet="dna_4")
+    assert not [f for f in ds.validate(strict=True).notes if "other case" in f.message]
+    ds.add_sequences(["acgt"], bio_type="dna", alphabet="dna_4")
+    ds.add_sequences(["TTTT"], bio_type="protein", alphabet="protein_20")
+    (note,) = [f for f in ds.validate(strict=True).notes if "other case" in f.message]
+    assert note.message == "2 rows repeat a sequence in other case"

@@ -407,7 +407,8 @@ def test_an_empty_cache_folder_keeps_nothing(monkeypatch, tmp_path):
     assert caches.cache_path("rows", "x").parent == tmp_path / "home" / ".cache" / "usr_nb"
 
 
-def test_RCV_3_what_a_view_holds_open_is_not_taken_for_what_lies_there_now(tmp_path):
+@pytest.mark.parametrize("new_is_known", [False, True])
+def test_RCV_3_what_a_view_holds_open_is_not_taken_for_what_lies_there_now(tmp_path, new_is_known):
     """A file replaced while a view is open: its footer must not be remembered as the new one's."""
     folder, _ = build(tmp_path, WORDS[:3], [], {})
     ids = base_table(WORDS[:3]).column("id").to_pylist()
@@ -423,6 +424,10 @@ def test_RCV_3_what_a_view_holds_open_is_not_taken_for_what_lies_there_now(tmp_p
         aside = tmp_path / "aside"
         Part("m.parquet", "id", NOON, ["m__i"], two, single=True).write(aside, "m", TYPES)
         (aside / "_derived" / "m.parquet").replace(folder / "_derived" / "m.parquet")
+        if new_is_known:
+            with open_view(Layout(folder)) as new:
+                assert read(new) == [2, 2, 2]
+        assert Merged(old, registry).parts("m")[0].rows == 1
         assert read(old) == [1, None, None]
     with open_view(Layout(folder)) as new:
         assert Merged(new, registry).parts("m")[0].rows == 3
