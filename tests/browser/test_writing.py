@@ -451,3 +451,28 @@ def test_a_killed_kernel_leaves_before_or_after_and_the_panel_says_which(
     ds.snapshot("next")
     assert len(events(ds, action)) == is_in
     ds.validate()
+
+
+# The apps -----------------------------------------------------------------------------------------
+
+
+def test_the_apps_are_importable_and_run_as_scripts(repo, home_env, ds, tmp_path):
+    ds.set_state(ds.head_table(1, ["id"])["id"].to_pylist(), qc_status="fail")
+    env = {**home_env, "PYTHONPATH": f"{repo}:{repo / 'notebooks'}"}
+
+    def said(*argv: str) -> str:
+        command = [sys.executable, "-W", "error", *argv]
+        run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True,
+                             timeout=60, check=True)  # fmt: skip
+        assert run.stderr == ""
+        return run.stdout
+
+    code = "import curate, sync; print(type(curate.app).__name__, type(sync.app).__name__)"
+    assert said("-c", code) == "App App\n"
+    before = ds.events_path.read_bytes()
+    where = ["--root", str(ds.root), "--dataset", "demo"]
+    told = said(str(repo / "notebooks/curate.py"), *where)
+    assert told == f"{NAME}: 36 records; qc none 35, fail 1\n"
+    told = said(str(repo / "notebooks/sync.py"), *where, "--remote", "cluster")
+    assert told.startswith("USR_REMOTES_PATH is not set")
+    assert ds.events_path.read_bytes() == before

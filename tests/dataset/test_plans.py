@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from tests.dataset.kit import (
     IDS,
@@ -339,7 +339,8 @@ def test_a_cancelled_registration_leaves_the_registry(ds):
 
 
 @settings(max_examples=8)
-@given(ROWS, ROWS, st.booleans(), st.booleans())
+@given(first=ROWS, second=ROWS, drop=st.booleans(), archive=st.booleans())
+@example(first=[(0, 1.0, None)], second=[(0, 2.0, None)], drop=True, archive=False)
 def test_MAT_a_plan_counts_the_cells_that_change(first, second, drop, archive):
     with TemporaryDirectory() as folder:
         made = new_dataset(new_root(Path(folder)))
