@@ -36,7 +36,7 @@ def _two_turns(folder: Path, tries: int) -> None:
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_RCV_3_a_reader_sees_one_instant(name: str, folder: Path) -> None:
-    _one_turn(folder, name, step=7)
+    _one_turn(folder, name, step=11)
 
 
 def test_RCV_3_a_reader_that_is_overtaken_twice_sees_one_instant(folder: Path) -> None:
