@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from tests.features.kit import fresh, new
-from usr_nb import F, SchemaError, ValidationError, panel
+from usr_nb import F, SchemaError, ValidationError, panel, set_column
 from usr_nb.filter.feature import plain_feature
 from usr_nb.filter.tree import Filter
 from usr_nb.widgets.filter import FilterPanel
@@ -61,6 +61,13 @@ def test_the_overview_offers_every_column_in_order(ds):
     ]  # fmt: skip
     assert [s["name"] for s in data["sections"]][-3:] == ["a__x", "a__tf", "a__at"]
     assert (data["rows"], data["deleted"], data["saved"]) == (7, 0, [])
+
+
+def test_columns_bear_the_label_and_unit_that_people_gave_them(ds):
+    set_column(ds.root, "a__x", unit="nats", label="Evo2 LLR")
+    found = {s["name"]: s for s in ask(panel.filter(ds), "overview")["sections"]}
+    assert (found["a__x"]["label"], found["a__x"]["unit"]) == ("Evo2 LLR", "nats")
+    assert (found["a__tf"]["label"], found["a__tf"]["unit"]) == ("", "")
 
 
 def test_a_facet_gives_bins_or_values_whole_and_filtered(ds):

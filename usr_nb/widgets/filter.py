@@ -22,6 +22,8 @@ import traitlets
 from usr_nb.analysis.facets import Scale, View, time_text
 from usr_nb.analysis.preview import Counted, FacetCounts, FilterPreview, Look
 from usr_nb.analysis.sections import Section, sections
+from usr_nb.contract.columns import ColumnInfo
+from usr_nb.dataset.columns import load_columns
 from usr_nb.dataset.core import Dataset
 from usr_nb.dataset.filters import check_name
 from usr_nb.errors import SequencesError, StalePlanError, ValidationError
@@ -247,14 +249,21 @@ class FilterPanel(Panel):
             "version": preview.subject.opened_version(),
             "rows": preview.subject.rows,
             "deleted": preview.deleted(),
-            "sections": [
-                _section(s)
-                for s in sections(preview.subject.schema, state=self._source is not None)
-            ],
+            "sections": self._sections(),
             "saved": self._saved() if kept else None,
             "commit": dict(self.commit),
         }
         return Answer(data)
+
+    def _sections(self) -> list[dict[str, Any]]:
+        mine = self._source
+        try:
+            known = {} if mine is None else load_columns(mine.root)
+        except SequencesError:
+            # Labels are a help; `usr doctor` says what is wrong with the file.
+            known = {}
+        found = sections(self._preview.subject.schema, state=mine is not None)
+        return [_section(s, known.get(s.feature.name)) for s in found]
 
     def on_facet(self, args: Args) -> Answer:
         """Give one feature's bins or values, counted whole and filtered."""
@@ -389,8 +398,11 @@ def _look(given: object) -> Look:
     return Look(feature_from_plain(feature), given["scale"], given["view"])
 
 
-def _section(section: Section) -> dict[str, Any]:
+def _section(section: Section, info: ColumnInfo | None) -> dict[str, Any]:
+    info = info or ColumnInfo()
     return {
+        "label": info.label or "",
+        "unit": info.unit or "",
         "feature": plain_feature(section.feature), "name": str(section.feature),
         "group": section.group, "title": section.title, "type": section.type,
         "kind": section.kind, "items": section.items,

@@ -315,7 +315,7 @@ function render(host) {
   scope.listen(hash, "click", () => void copied(hash, last?.commit.hash ?? ""));
   scope.listen(find, "input", () => {
     const wanted = find.value.trim().toLowerCase();
-    for (const section of sections) section.root.hidden = wanted !== "" && !section.column.name.toLowerCase().includes(wanted);
+    for (const section of sections) section.root.hidden = wanted !== "" && !`${section.column.name} ${section.column.label}`.toLowerCase().includes(wanted);
     for (const group of groups.querySelectorAll("details")) {
       const some = [...group.querySelectorAll(".flt-section")].some((s) => !(/** @type {HTMLElement} */ (s).hidden));
       group.hidden = !some;

@@ -14,6 +14,7 @@ import { searchForm } from "./search.js";
  * @typedef {object} Column What the kernel says of a column: analysis.sections.Section.
  * @property {Feature} feature @property {string} name @property {string} group @property {string} title
  * @property {string} type @property {"number" | "time" | "bool" | "text" | "sequence" | "list" | "other"} kind
+ * @property {string} label @property {string} unit From columns.yaml, or empty.
  * @property {string | null} items @property {[string, string][]} fields
  */
 /**
@@ -51,7 +52,8 @@ export class Section {
     this.outside = false;
     const { scope } = host;
     this.head = el("button", { type: "button", class: "flt-head", "aria-expanded": "false", "data-testid": "fold" },
-      el("span", { class: "flt-name" }, column.title), el("span", { class: "flt-type" }, column.kind === "sequence" ? "" : column.type));
+      el("span", { class: "flt-name", title: column.name }, column.label || column.title, ...(column.unit ? [el("small", { class: "flt-soft" }, ` ${column.unit}`)] : [])),
+      el("span", { class: "flt-type", title: column.type }, column.kind === "sequence" ? "" : column.type));
     this.body = el("div", { class: "flt-body", hidden: true });
     this.root = el("section", { class: "flt-section", "data-testid": `section-${column.name}`, "aria-label": column.name }, this.head, this.body);
     this.parts = this.#parts();
