@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import sys
@@ -13,7 +14,7 @@ from tests.cli.conftest import run
 from tests.sync.beds import StandIn
 from tests.sync.meet import IDS, NAME, Bed, values
 from tests.sync.sshd import program
-from tests.sync.table import adds, text, writes
+from tests.sync.table import adds, dropped, text, writes
 from usr_nb import Progress, StalePlanError, TransferError, VerificationError
 
 pytestmark = pytest.mark.needs("rsync")
@@ -227,6 +228,27 @@ def test_SYN_6_the_library_tells_how_far_it_is_and_can_be_stopped(over_standin: 
     received = [p for p in seen if p.stage == "receiving"]
     assert received[-1].done == received[-1].total
     assert received[-1].unit == "bytes"
+
+
+def test_SYN_6_a_plan_is_plain_enough_for_a_panel(over_standin: Bed) -> None:
+    bed = over_standin
+    for ds, value in ((bed.here, 5.0), (bed.there, 6.0)):
+        writes({0: value})(ds)
+        dropped(ds)
+    text("b.txt", "12345")(bed.there)
+    found = json.loads(json.dumps(bed.here.sync_plan("lab").as_plain()))
+    assert (found["dataset"], found["remote"], found["state"]) == (NAME, "lab", "diverged")
+    assert {"kind": "add", "file_class": "other", "files": 1, "bytes": 5, "rows": None} in found[
+        "pull"
+    ]["classes"]
+    (conflict,) = found["pull"]["conflicts"]
+    assert conflict["path"] == "records.parquet"
+    assert [c["prefer"] for c in conflict["choices"]] == ["local", "remote"]
+    assert conflict["choices"][0]["says"].startswith("this copy counts; the other base is kept as")
+    chosen = bed.here.sync_plan("lab", prefer="remote").as_plain()
+    assert chosen["pull"]["conflicts"] == []
+    saved = [c for c in chosen["pull"]["classes"] if c["kind"] == "save"]
+    assert [(c["file_class"], c["files"], c["bytes"]) for c in saved] == [("snapshot", 1, 0)]
 
 
 def test_CLI_2_results_on_stdout_everything_else_on_stderr(over_standin: Bed) -> None:

@@ -48,8 +48,9 @@ class SyncFace(Face):
         Returns
         -------
         SyncPlan
-            ``plan.summary()`` says it to people, ``plan.diff()`` to programs,
-            ``plan.apply("pull")`` does it.
+            ``plan.summary()`` says it to people; ``plan.as_plain()`` (both directions, by class
+            of file, conflicts with their choices) and ``plan.diff()`` (what ``usr diff --format
+            json`` prints) to programs; ``plan.apply("pull", progress=callback)`` does it.
 
         Raises
         ------

@@ -30,7 +30,7 @@ from usr_nb.sync.model import Conflict, Direction, Plan, SyncReceipt
 from usr_nb.sync.receive import Receiver, receive
 from usr_nb.sync.remotes import Remote, get
 from usr_nb.sync.ssh import Session
-from usr_nb.sync.summary import State, diff_dict, plan_lines, state_of
+from usr_nb.sync.summary import State, diff_dict, panel_dict, plan_lines, state_of
 
 __all__ = ["SyncPlan", "sync_plan"]
 
@@ -86,6 +86,27 @@ class SyncPlan:
             local_log=found.facts.receiver_log, remote_log=found.facts.sender_log,
             verify_mode=self.options.verify, verify_notes=found.notes,
         )  # fmt: skip
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return both directions as JSON-able values, for a panel or another program.
+
+        Returns
+        -------
+        dict
+            ``dataset``, ``remote``, ``state``, ``notes`` (how files were compared, where that is
+            less than by digest), and under ``pull`` and ``push`` what each would do: see
+            :func:`usr_nb.sync.summary.panel_dict`. A choice is carried out by planning anew with
+            its ``prefer``.
+        """
+        found = self.found
+        return {
+            "dataset": self.here.name,
+            "remote": self.remote.name,
+            "state": self.state,
+            "notes": list(found.notes),
+            "pull": panel_dict(found.pull),
+            "push": panel_dict(found.push),
+        }
 
     def summary(self, direction: Direction | None = None) -> str:
         """Return what would be done, for people: of one direction, or of both."""

@@ -182,6 +182,58 @@ def diff_dict(
     }
 
 
+def panel_dict(plan: Plan) -> dict[str, Any]:
+    """Return what one direction would do as JSON-able values, for a panel.
+
+    Returns
+    -------
+    dict
+        ``moves``: whether anything would be written; ``lines``: the sentences of
+        :func:`plan_lines`; ``classes``: for each kind of change of each class of files ``{kind,
+        file_class, files, bytes, rows}`` (``rows`` None where no log tells, ``bytes`` those that
+        travel); ``conflicts``: ``{path, file_class, what, choices: [{prefer, says}]}``, without
+        choices where nobody can choose; ``namespaces``: to be added to the registry; ``remarks``.
+
+    Examples
+    --------
+    >>> from usr_nb.sync.model import Common
+    >>> step = Step("add", "a.txt", "other", source=Entry("a.txt", 5, None))
+    >>> plan = Plan("pull", (step,), (), {}, (), Common("h:/x", "", {}), 0)
+    >>> panel_dict(plan)["classes"]
+    [{'kind': 'add', 'file_class': 'other', 'files': 1, 'bytes': 5, 'rows': None}]
+    """
+    grouped: dict[tuple[str, str], list[Step]] = {}
+    for step in plan.steps:
+        grouped.setdefault((step.kind, step.file_class), []).append(step)
+    return {
+        "moves": not plan.moves_nothing,
+        "lines": plan_lines(plan),
+        "classes": [
+            {
+                "kind": kind,
+                "file_class": file_class,
+                "files": len(steps),
+                "bytes": sum(s.source.size for s in steps if s.source and s.kind != "save"),
+                "rows": None if any(s.rows is None for s in steps)
+                else sum(s.rows or 0 for s in steps),
+            }
+            for (kind, file_class), steps in grouped.items()
+        ],
+        "conflicts": [
+            {"path": c.path, "file_class": c.file_class, "what": c.what,
+             "choices": [_choice(text) for text in c.choices]}
+            for c in plan.conflicts
+        ],
+        "namespaces": sorted(plan.registry),
+        "remarks": list(plan.remarks),
+    }  # fmt: skip
+
+
+def _choice(text: str) -> dict[str, str]:
+    flag, _, says = text.partition(": ")
+    return {"prefer": flag.rpartition(" ")[2], "says": says}
+
+
 def logs_of(facts: Facts, *, direction: Literal["pull", "push"]) -> tuple[tuple[Line, ...], ...]:
     """Return (local log, remote log) of the facts of one direction."""
     sides = facts.receiver_log, facts.sender_log
