@@ -256,7 +256,7 @@ def test_CLI_2_results_on_stdout_everything_else_on_stderr(over_standin: Bed) ->
     writes({0: 9.0})(bed.there)
     plain = bed.usr("diff")
     assert plain.out.splitlines()[0] == f"{NAME} and lab: this copy is behind"
-    assert "1 part only there (1 m rows)" in plain.out
+    assert "1 part only there (1 m row)" in plain.out
     asked = run("pull", NAME, "lab", "--root", bed.folder / "here", answers="n\n")
     assert asked.code == 130
     assert bed.diff()["state"] == "behind"

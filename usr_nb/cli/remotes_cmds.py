@@ -113,6 +113,10 @@ def doctor(
     with say.working(f"looking at {remote}"):
         found = diagnose(remote)
     render.emit(fmt, found.as_plain(), _checks(found))
+    # Not in the table: a terminal would cut just what is to be read.
+    for check in found.checks if render.resolved(fmt) != "json" else ():
+        if check.fix:
+            say.note(f"{check.name}: {check.fix}")
     return 0 if found.fine else 1
 
 
@@ -121,8 +125,8 @@ def _plain(remote: Remote) -> dict[str, Any]:
 
 
 def _checks(found: Diagnosis) -> Sheet:
-    rows = [[c.verdict, c.name, c.found, c.fix or ""] for c in found.checks]
-    return Sheet(("verdict", "check", "found", "fix"), rows)
+    rows = [[c.verdict, c.name, c.found] for c in found.checks]
+    return Sheet(("verdict", "check", "found"), rows)
 
 
 COMMANDS = built(app)

@@ -90,7 +90,7 @@ def _decided(q: Question, kind: BaseKind, s: Entry, r: Entry) -> BaseDecision:
         steps = (_step("replace", q, s, r, f"only {q.name('sender')} changed it"),)
     elif kind == "unite":
         rows = q.facts.base.added if q.facts.base is not None else None
-        why = "both appended: common rows, then the receiver's new ones, then the sender's"
+        why = "common rows, then new ones of the receiver, then of the sender"
         steps = (Step("merge", RECORDS, "base", source=s, was=r, rows=rows, why=why),)
     return BaseDecision(kind, _contained(q, kind), steps)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 
@@ -132,7 +133,7 @@ def make_plan(
     deleted = draft.delete() if delete else []
     return Plan(
         direction=direction,
-        steps=(*deleted, *draft.steps),
+        steps=tuple(replace(s, why=q.named(s.why)) for s in (*deleted, *draft.steps)),
         conflicts=tuple(draft.conflicts),
         registry=registry,
         remarks=tuple(draft.remarks),
@@ -267,7 +268,8 @@ class _Draft:
         past = self.q.common.copies.get(META) if self.q.common is not None else None
         found = merge_notes(theirs, ours, past)
         if found.other_name is not None:
-            what = f"{META} at the sender is of dataset '{found.other_name}', not of this one"
+            whose = self.q.name("sender")
+            what = f"{META} of {whose} is of dataset '{found.other_name}', not of this one"
             self.conflicts.append(Conflict(META, "notes", what, ()))
         elif found.content is not None:
             if found.content != ours:

@@ -110,12 +110,14 @@ def _rows(steps: list[Step]) -> str:
     if any(s.rows is None for s in steps):
         return ""
     if steps[0].file_class not in ("part", "single"):
-        return f" ({sum(s.rows or 0 for s in steps):+,} rows)" if steps[0].rows else ""
+        total = sum(s.rows or 0 for s in steps)
+        return f" ({total:+,} row{'' if abs(total) == 1 else 's'})" if total else ""
     by_ns: dict[str, int] = {}
     for s in steps:
         ns = namespace_of_path(s.path) or "?"
         by_ns[ns] = by_ns.get(ns, 0) + (s.rows or 0)
-    return f" ({', '.join(f'{n:,} {ns} rows' for ns, n in sorted(by_ns.items()))})"
+    counted = (f"{n:,} {ns} row{'' if n == 1 else 's'}" for ns, n in sorted(by_ns.items()))
+    return f" ({', '.join(counted)})"
 
 
 def _why(steps: list[Step]) -> str:
