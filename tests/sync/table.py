@@ -217,6 +217,8 @@ ROWS: tuple[Row, ...] = (
     # Files of other tools
     Row("foreign-on-both", text("notes/a.txt", "a\n"), text("b.txt", "b\n"),
         {}, {"notes/a.txt": 1, "b.txt": 1}),
+    Row("foreign-of-odd-names", text("-rf", "a\n"), text(".part/x", "b\n"),
+        {}, {"-rf": 1, ".part/x": 1}),
     Row("foreign-changed-there", None, text("notes/lab.txt", "new\n"), state="behind",
         passed_on="notes/lab.txt"),
     Row("foreign-changed-on-both", text("notes/lab.txt", "mine\n"),

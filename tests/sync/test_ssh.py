@@ -21,7 +21,7 @@ from usr_nb import (
 )
 from usr_nb.sync import doctor, files, inventory, remotes, scripts
 from usr_nb.sync.remotes import Remote
-from usr_nb.sync.ssh import Session
+from usr_nb.sync.ssh import PARTIAL, Session
 
 pytestmark = pytest.mark.needs("rsync")
 NAMES = ["a.txt", "deep/er/b c.txt", "$(touch canary)", "`touch canary`;x", "-dash", "'q\"", "é",
@@ -198,7 +198,7 @@ def test_SYN_5_cut_transfer_goes_on(standin: StandIn, tmp_path: Path, direction:
             go()
         assert isinstance(error.value, TransferError | RemoteUnavailableError)
         assert not (target / "big").exists(), "no half file under its name"
-        partial = target / ".part/big"
+        partial = target / PARTIAL / "big"
         # How much of it rsync had written down when its own connection went is chance.
         assert 0 < partial.stat().st_size < size
         standin.fault(die_out=None, die_in=None)

@@ -17,7 +17,6 @@ from usr_nb.errors import (
     StalePlanError,
     StorageError,
     ValidationError,
-    join_hints,
     some,
 )
 from usr_nb.storage import door
@@ -249,10 +248,12 @@ def _refuse(plan: Plan, remote: Remote) -> None:
     if not plan.conflicts:
         return
     choices = [c for conflict in plan.conflicts for c in conflict.choices]
+    count = len(plan.conflicts)
+    listed = "".join(f"\n  {choice}" for choice in dict.fromkeys(choices))
     raise ConflictError(
-        f"{len(plan.conflicts)} conflicts with {remote.name}: "
+        f"{count} conflict{'' if count == 1 else 's'} with {remote.name}: "
         f"{some([c.what for c in plan.conflicts], 5)}",
-        hint=join_hints("Nothing was changed.", *dict.fromkeys(choices)),
+        hint=f"Nothing was changed. {'Choose:' if listed else ''}{listed}".rstrip(),
     )
 
 

@@ -39,6 +39,9 @@ CONNECT_TIMEOUT_S: Final = 10
 SCRIPT_TIMEOUT_S: Final = 300.0
 #: rsync gives up when nothing has moved for so long.
 SILENCE_S: Final = 120
+#: Where rsync keeps what came of a cut file. It refuses files that lie in folders of this name, so
+#: it is one that no sync carries (:func:`usr_nb.sync.classes.classify`).
+PARTIAL: Final = ".~tmp~usr"
 _TICK_S: Final = 0.25
 _GRACE_S: Final = 3.0
 #: How long a program may live after it has closed its pipes.
@@ -433,7 +436,7 @@ class Session:
         # holds other versions of the files: there size and time must not pass for content.
         return [
             "rsync", "--times", "--no-perms", "--chmod=ugo=rwX", "--files-from=-", "--from0",
-            "--protect-args", "--partial-dir=.part", f"--timeout={SILENCE_S}",
+            "--protect-args", f"--partial-dir={PARTIAL}", f"--timeout={SILENCE_S}",
             "--info=progress2", "--no-human-readable",
             *([f"--copy-dest={basis}", "--ignore-times"] if basis else []),
             "-e", shell, "--", *ends,
