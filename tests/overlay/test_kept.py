@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.dataset.kit import IDS, new_dataset, new_root
 from usr_nb import RecordNotFound, compute_id
 from usr_nb.contract.hashing import id_words
-from usr_nb.overlay import kept
+from usr_nb.overlay import attach, kept
 from usr_nb.overlay.idindex import Finder
 
 ID = st.integers(0, 30).map(lambda i: compute_id("dna", "A" * (i + 1)))
@@ -71,3 +71,21 @@ def test_a_long_base_is_not_kept(tmp_path, monkeypatch):
 def test_ids_come_back_as_the_text_they_were():
     ids = pa.array(IDS)
     assert kept.ids_of(id_words(ids)[np.array([3, 0])]).to_pylist() == [IDS[3], IDS[0]]
+
+
+LISTS = st.lists(
+    st.none() | st.lists(st.none() | st.integers(-9, 9), max_size=4), min_size=1, max_size=20
+)
+
+
+@given(cells=LISTS, data=st.data())
+def test_ATT_1_lists_in_another_order_are_what_arrow_makes_of_them(cells, data):
+    """Pieces, slices, empty lists, nulls in lists and instead of them."""
+    begin = data.draw(st.integers(0, len(cells) - 1))
+    values = pa.array(cells, pa.list_(pa.int64()))[begin:]
+    at = np.array(data.draw(st.lists(st.integers(0, len(values) - 1), max_size=30)), np.int64)
+    assert attach._picked(values, at).equals(values.take(pa.array(at)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attach, "_PIECE", 3)
+        chunked = pa.chunked_array([values[:1], values[1:]])
+        assert attach._taken(chunked, at).to_pylist() == values.take(pa.array(at)).to_pylist()

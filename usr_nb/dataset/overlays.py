@@ -273,7 +273,7 @@ def write_part(ctx: Context, rows: Rows, request: Request) -> Written:
     wish = wish_of(rows.schema.names, rows.label, request)
     with ctx.view():
         pass
-    table = pa.Table.from_batches(list(rows), schema=rows.schema)
+    table = _together(rows)
     if not wish.mapping or table.num_rows == 0:
         return Written(table.num_rows, 0, 0, 0, 0, None)
     with ctx.view() as view:
@@ -282,6 +282,26 @@ def write_part(ctx: Context, rows: Rows, request: Request) -> Written:
     if looked.prepared.matched == 0:
         return looked.written()
     return _commit(ctx, registry, request, looked.prepared, looked.written())
+
+
+def _together(rows: Rows) -> pa.Table:
+    """Return all rows, each column in one piece: putting them in base order needs that anyway."""
+    table = pa.Table.from_batches(list(rows), schema=rows.schema)
+    columns = []
+    while table.num_columns:
+        # One column at a time, so that not all of them are there twice.
+        columns.append(_one_piece(table.column(0)))
+        table = table.remove_column(0)
+        pa.default_memory_pool().release_unused()
+    return pa.Table.from_arrays(columns, schema=rows.schema)
+
+
+def _one_piece(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        whole = values.combine_chunks()
+    except pa.ArrowException:
+        return values  # More text than one array holds.
+    return whole if isinstance(whole, pa.ChunkedArray) else pa.chunked_array([whole])
 
 
 def stage_part(c: Change, request: Request, looked: Looked) -> str:

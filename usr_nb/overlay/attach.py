@@ -40,7 +40,7 @@ from usr_nb.storage.parallel import in_order
 
 _SHOWN: Final = 5
 #: Cells that one thread puts in order at a time.
-_PIECE: Final = 65_536
+_PIECE: Final = 16_384
 Aggregate = Literal["mean", "median", "first", "list"]
 AGGREGATES: Final[tuple[str, ...]] = get_args(Aggregate)
 #: What is wrong with an input: ``column_map`` and :func:`prepare` tell it of each trouble and, if
@@ -265,8 +265,21 @@ def _taken(values: pa.ChunkedArray, at: npt.NDArray[np.int64]) -> pa.ChunkedArra
     if isinstance(whole, pa.ChunkedArray):
         return values.take(pa.array(at))
     pieces = range(0, len(at), _PIECE)
-    taken = in_order(lambda start: whole.take(pa.array(at[start : start + _PIECE])), pieces)
+    taken = in_order(lambda start: _picked(whole, at[start : start + _PIECE]), pieces)
     return pa.chunked_array(list(taken), values.type)
+
+
+def _picked(values: pa.Array, at: npt.NDArray[np.int64]) -> pa.Array:
+    """Return some cells; of lists the items are taken, which is twice as fast as Arrow's way."""
+    if not pa.types.is_list(values.type) or values.null_count:
+        return values.take(pa.array(at))
+    ends = np.frombuffer(values.buffers()[1], np.int32, len(values) + 1, 4 * values.offset)
+    first, lengths = ends[at], ends[at + 1] - ends[at]
+    offsets = np.zeros(len(at) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    items = np.repeat(first - offsets[:-1], lengths) + np.arange(offsets[-1])
+    taken = values.values.take(pa.array(items))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), taken, type=values.type)
 
 
 def _cast(

@@ -19,6 +19,7 @@ from usr_nb.overlay.merge import Merged
 
 #: Longer bases are looked up and let go: a row takes 56 bytes.
 MOST_ROWS: Final = 2_000_000
+_PIECE: Final = 65_536
 _lock = threading.Lock()
 _kept: dict[tuple[Any, ...], Finder] = {}
 
@@ -49,7 +50,9 @@ class IdTarget:
 
     def find(self, keys: pa.ChunkedArray) -> Int:
         """Return the base row of each id, -1 where there is none."""
-        return finder_rows(self._finder, keys)
+        # In pieces: what is compared is copied, and of a million ids that is much.
+        pieces = [c.slice(i, _PIECE) for c in keys.chunks for i in range(0, len(c), _PIECE)]
+        return finder_rows(self._finder, pa.chunked_array(pieces, keys.type))
 
 
 def ids_of(words: U64) -> pa.Array:
