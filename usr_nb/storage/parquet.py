@@ -86,7 +86,7 @@ def write_batches(
     rows = 0
     if total is not None:
         report("writing", 0, total)
-    pieces = regroup(batches, schema)
+    pieces = regroup(batches, schema, WRITE_ROWS)
     first = list(islice(pieces, 2))
     if len(first) < 2:
         with writer(sink, schema) as w:
