@@ -130,8 +130,11 @@ def run(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     bench = Bench(inputs, work)
     try:
         for op in chosen:
-            print(f"  {op.title}", file=sys.stderr, flush=True)
-            result["ops"][op.name] = bench.measure(op, args.repeat, cold=not args.no_cold)
+            row = bench.measure(op, args.repeat, cold=not args.no_cold)
+            result["ops"][op.name] = row
+            told = ", ".join(f"{t} {row[t]:.3f}" for t in TOOLS if t in row)
+            ratio = f", ratio {row['ratio']:.2f}" if "ratio" in row else ""
+            print(f"  {op.title}: {told}{ratio}", file=sys.stderr, flush=True)
     finally:
         bench.close()
     if not args.only or "ls" in args.only:
