@@ -20,9 +20,9 @@ ROWS = 100_000
 MOST_TURNS = 4
 #: Our time over that of the better peer, at most.
 BOUNDS = {
-    "import_rows": 2.5, "append": 9.0, "attach": 7.0, "parts": 6.0, "head": 4.0, "get": 4.0,
+    "import_rows": 2.0, "append": 5.0, "attach": 6.0, "parts": 5.0, "head": 4.0, "get": 4.0,
     "scan": 2.5, "scan_two": 5.0, "grep": 4.0, "grep_iupac": 4.0, "describe": 3.0,
-    "validate": 5.0, "export_csv": 6.0, "materialize": 3.0, "compact": 14.0,
+    "validate": 5.0, "export_csv": 5.0, "materialize": 2.5, "compact": 9.0,
 }  # fmt: skip
 
 
