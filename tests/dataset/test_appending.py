@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.dataset.kit import new_dataset, new_root
-from usr_nb import Dataset
+from usr_nb import Dataset, DuplicateIDError
 from usr_nb.dataset import appending
 from usr_nb.storage import splice
 
@@ -141,3 +141,12 @@ def test_IMP_4_ids_that_are_there_are_found_wherever_they_are(tmp_path):
     rows = [*sequences(1000, 20), sequences(299, 1)[0], *sequences(2000, 5), sequences(0, 1)[0]]
     result = ds.add_sequences(rows, bio_type="dna", alphabet="dna_4", on_conflict="ignore")
     assert (result.added, result.skipped) == (25, 2)
+
+
+def test_IMP_4_repeats_in_different_batches_are_found(tmp_path):
+    ds = new_dataset(new_root(tmp_path), sequences=[])
+    rows = pa.Table.from_batches(
+        [pa.record_batch({"sequence": sequences(start, 4)}) for start in (0, 4, 3)]
+    )
+    with pytest.raises(DuplicateIDError, match="rows 4, 9"):
+        ds.import_rows(rows)
