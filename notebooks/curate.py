@@ -72,7 +72,7 @@ def _(dataset_ui, root):
 
 @app.cell
 def _(ds):
-    review_ui = panel.curate(ds, filter=told("filter", "USR_FILTER") or None)
+    review_ui = panel.curate(ds, where=told("filter", "USR_FILTER") or None)
     review_ui
     return (review_ui,)
 

@@ -32,7 +32,7 @@ with app.setup:
     import marimo as mo
     import numpy as np
 
-    from usr_nb import Dataset, SequencesError, list_datasets, panel
+    from usr_nb import Dataset, SequencesError, list_datasets, load_columns, panel
     from usr_nb.analysis.charts import (
         MATCH_COLOR,
         SAMPLE_COLOR,
@@ -93,6 +93,16 @@ def told(name, variable):
 def sorry(error):
     """Show an error of the library as what it is: a message and a next step."""
     return mo.callout(mo.md(html.escape(str(error)).replace("\n", "<br>")), kind="warn")
+
+
+@app.function
+def axis_title(root, column):
+    """Return what columns.yaml says of a column; "" if nothing, or if it cannot be read."""
+    try:
+        info = load_columns(root).get(column)
+    except SequencesError:
+        return ""
+    return info.title(column) if info else ""
 
 
 @app.function
@@ -251,7 +261,7 @@ def _(table):
 
 
 @app.cell
-def _(gc_percent, has_sequence, lengths, log_ui, mask, number_ui, table):
+def _(gc_percent, has_sequence, lengths, log_ui, mask, number_ui, root, table):
     charts, _log = {}, log_ui.value
     if has_sequence:
         charts["length"] = histogram_chart(
@@ -278,7 +288,7 @@ def _(gc_percent, has_sequence, lengths, log_ui, mask, number_ui, table):
         charts["number"] = histogram_chart(
             histogram(numbers(table, number_ui.value), mask, whole=_integer),
             title=number_ui.value,
-            axis="",
+            axis=axis_title(root, number_ui.value),
             digits=None if _integer else 3,
             log_counts=_log,
         )

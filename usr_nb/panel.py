@@ -268,7 +268,7 @@ def materialize(ds: Dataset) -> Any:
     return _for_host(MaterializePanel(ds))
 
 
-def curate(ds: Dataset, *, filter: object = None, columns: Sequence[str] = ()) -> Any:
+def curate(ds: Dataset, *, where: object = None, columns: Sequence[str] = ()) -> Any:
     """Review records by keyboard: pass, fail, warn, mask, split, delete with a reason, undo.
 
     What is decided is saved together, after 25 decisions, 5 seconds, or on leaving, as one event;
@@ -278,7 +278,7 @@ def curate(ds: Dataset, *, filter: object = None, columns: Sequence[str] = ()) -
     ----------
     ds : Dataset
         The dataset.
-    filter : Filter, str, or what `panel.filter` returned, optional
+    where : Filter, str, or what `panel.filter` returned, optional
         Which records; all that are not deleted by default.
     columns : sequence of str
         Derived columns to show beside each record.
@@ -298,7 +298,7 @@ def curate(ds: Dataset, *, filter: object = None, columns: Sequence[str] = ()) -
     >>> curate(ds)
     CuratePanel('demo')
     """
-    return _for_host(CuratePanel(ds, where=filter, columns=tuple(columns)))
+    return _for_host(CuratePanel(ds, where=where, columns=tuple(columns)))
 
 
 def sync(ds: Dataset, *, remote: str = "") -> Any:

@@ -16,6 +16,7 @@ from tests.sync.meet import IDS, NAME, Bed, values
 from tests.sync.sshd import program
 from tests.sync.table import adds, dropped, text, writes
 from usr_nb import Progress, StalePlanError, TransferError, VerificationError
+from usr_nb.storage import door, slots
 
 pytestmark = pytest.mark.needs("rsync")
 
@@ -205,6 +206,27 @@ def test_SYN_5_a_cut_transfer_goes_on_where_it_stopped(
 
 
 # Progress, and who is asked -----------------------------------------------------------------------
+
+
+def test_EVT_5_a_push_that_cannot_be_remembered_has_succeeded(
+    over_standin: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bed, replaced = over_standin, door.replaced_file
+    writes({0: 9.0})(bed.here)
+
+    def full(path: Path, *args: object, **kwargs: object) -> object:
+        if path.name == "common.json":
+            raise OSError(28, "No space left on device")
+        return replaced(path, *args, **kwargs)
+
+    with monkeypatch.context() as m:
+        m.setattr(door, "replaced_file", full)
+        with pytest.warns(slots.CommittedWarning, match=r"committed at .* remember it yet"):
+            done = bed.here.sync_plan(bed.remote.name).apply("push")
+    assert done.operation_id
+    assert values(bed.there) == values(bed.here)
+    assert bed.sync("push")["operation_id"] is None
+    assert bed.diff()["state"] == "same"
 
 
 def test_SYN_6_the_library_tells_how_far_it_is_and_can_be_stopped(over_standin: Bed) -> None:

@@ -12,10 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from usr_nb import Dataset, list_datasets, load_registry, register_namespace
+from usr_nb import Dataset, list_datasets, load_columns, load_registry, register_namespace
 from usr_nb.errors import NamespaceError, PathNotFound, ValidationError
 from usr_nb.tools import demo, places
 from usr_nb.tools.demo import LIBRARY, QUICKSTART, build_demo
+from usr_nb.tools.sos import COLUMN_WORDS
 
 MATERIAL = Path(__file__).resolve().parents[2] / "demo_material"
 TRUTH = json.loads((MATERIAL / "demo_library_truth.json").read_text())
@@ -108,6 +109,15 @@ def test_simulated_namespaces_say_so(built):
     for name, entry in load_registry(built[0]).items():
         if name.startswith("sim_"):
             assert "simulated" in entry.description.lower()
+
+
+def test_columns_have_units_and_labels(built):
+    root, _ = built
+    told = load_columns(root)
+    assert set(told) == set(COLUMN_WORDS)
+    assert told["sim_evo2__mean_logprob"].title("x") == "Evo2 score, simulated (nats per nt)"
+    known = {column.name for entry in load_registry(root).values() for column in entry.columns}
+    assert set(told) <= known
 
 
 def test_each_step_and_its_result_are_shown(built):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -14,12 +15,13 @@ from usr_nb.contract.progress import Progress, reporting
 from usr_nb.contract.registry import Registry, parse_registry
 from usr_nb.errors import (
     ConflictError,
+    SequencesError,
     StalePlanError,
     StorageError,
     ValidationError,
     some,
 )
-from usr_nb.storage import door
+from usr_nb.storage import door, slots
 from usr_nb.storage.layout import Layout
 from usr_nb.sync import telling
 from usr_nb.sync.common import COMMON_FILE, COPIED, encode_common
@@ -173,8 +175,15 @@ class SyncPlan:
             door.make_dirs(self._pushing.parent)
             door.write_hint(self._pushing, b"")
             done = deliver(session, self.here, found, self._words(plan), grow=_grown(plan))
-            self._remember(plan, done.operation_id)
-            door.unlink(self._pushing)
+            try:
+                self._remember(plan, done.operation_id)
+                door.unlink(self._pushing)
+            except (SequencesError, OSError) as error:
+                # The remote has it. `pushing` stands, so the next sync remembers the meeting.
+                warnings.warn(
+                    f"The push is committed at {self.remote.name}; this copy cannot remember it "
+                    f"yet: {error}", slots.CommittedWarning, stacklevel=3,
+                )  # fmt: skip
             return done
         return self._pull(session, found)
 

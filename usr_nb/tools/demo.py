@@ -11,7 +11,7 @@ import os
 import shlex
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Final
 from usr_nb.contract.events import decode_event, operation_of
 from usr_nb.contract.registry import Column, parse_columns_spec
 from usr_nb.contract.types import same_type
+from usr_nb.dataset.columns import load_columns, set_column
 from usr_nb.dataset.core import Dataset
 from usr_nb.dataset.listing import list_datasets
 from usr_nb.dataset.registration import register_namespace
@@ -141,6 +142,17 @@ class _Steps:
             )  # fmt: skip
         self.result(f"added {_count(len(missing), 'column')}" if missing else "registered already")
 
+    def tell(self, column: str, words: Mapping[str, str]) -> None:
+        """Say what people need to know of a column; what is said already stays."""
+        # The command's --format is the form of its output.
+        options = [("--number" if k == "format" else f"--{k}", v) for k, v in words.items()]
+        self.command("usr", "columns", "set", column, *(w for pair in options for w in pair))
+        known = load_columns(self.root).get(column)
+        missing = {k: v for k, v in words.items() if getattr(known, k, None) is None}
+        if missing:
+            set_column(self.root, column, **missing)  # type: ignore[arg-type]
+        self.result("told in columns.yaml" if missing else "told already")
+
     def init(self, name: str, source: str, notes: str) -> Dataset:
         self.command("usr", "init", name, "--source", source, "--notes", notes)
         ds = Dataset.open(self.root, name)
@@ -235,6 +247,8 @@ def _build_library(step: _Steps) -> None:
     step.title(f"{LIBRARY}: an SOS biosensor library, simulated")
     for namespace, spec in sos.REGISTRY.items():
         step.register(namespace, spec.spec(), spec.owner, spec.description)
+    for column, words in sos.COLUMN_WORDS.items():
+        step.tell(column, words)
     ds = step.init(LIBRARY, "simulated SOS library", "made by demo_material/make_sos.py")
     step.fill(ds, "demo_library.csv.gz")
     written = Counter(_writers(ds))

@@ -98,6 +98,23 @@ REGISTRY: Final[Mapping[str, NamespaceSpec]] = MappingProxyType(
 ``densegen`` also declares the columns that ``usr densegen repair`` derives.
 """
 
+_ASSAY_UNIT: Final = {"unit": "log2 RNA/DNA", "better": "high", "format": ".2f"}
+COLUMN_WORDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "sim_evo2__mean_logprob": {
+            "unit": "nats per nt", "label": "Evo2 score, simulated", "better": "high",
+            "format": ".3f", "model": "simulated", "reduction": "mean over positions",
+        },
+        **{
+            name: {**_ASSAY_UNIT, "label": f"Activity{words}, replicate {name[-1]}, simulated"}
+            for prefix, words in (("", ""), ("mmc_", " with mitomycin"))
+            for name, kind in _assay_columns(prefix)
+            if kind == "float64"
+        },
+    }
+)  # fmt: skip
+"""Column to what ``columns.yaml`` says of it."""
+
 
 def overlays(library: pa.Table, seed: int = 7) -> list[OverlayStep]:
     """Make every overlay part of the demo, in the order to be written.
