@@ -222,8 +222,8 @@ export class Section {
     const core = button("core", "1–99 %", "Show the middle 98 % of the values");
     const outside = button("outside", "outside", "Keep what lies outside of the range");
     const clear = button("clear-range", "×", "Take the range away");
-    const low = el("input", { type: "text", size: 8, "data-testid": "low", "aria-label": `${this.column.title}: at least`, placeholder: "at least" });
-    const high = el("input", { type: "text", size: 8, "data-testid": "high", "aria-label": `${this.column.title}: at most`, placeholder: "at most" });
+    const low = el("input", { type: "text", size: 8, "data-testid": "low", "aria-label": `${this.column.title}: at least`, placeholder: "min" });
+    const high = el("input", { type: "text", size: 8, "data-testid": "high", "aria-label": `${this.column.title}: at most`, placeholder: "max" });
     const ends = el("div", { class: "flt-ends", "data-testid": "ends" });
     const root = el("div", { class: "flt-controls" }, ends, el("div", { class: "flt-range" }, low, "–", high, outside, clear, log, core));
     const look = (/** @type {{ scale?: string, view?: string }} */ change) => {
