@@ -21,7 +21,7 @@ from usr_nb.errors import (
     ValidationError,
     some,
 )
-from usr_nb.storage import door, slots
+from usr_nb.storage import door, lock, slots
 from usr_nb.storage.layout import Layout
 from usr_nb.sync import telling
 from usr_nb.sync.common import COMMON_FILE, COPIED, encode_common
@@ -195,6 +195,9 @@ class SyncPlan:
     def _finish(self, session: Session, found: Look, direction: Direction) -> None:
         """Take away what a sync left that was cut after its commit: all else is done."""
         if direction == "pull":
+            if found.here.pending is not None:
+                with lock.held(self.here.dir, action="pull"):
+                    slots.settle(Layout(self.here.dir))
             door.remove_tree(self.here.kept(self.remote.name) / "incoming")
         elif self._pushing.exists():
             finish(session, self.here, found)
