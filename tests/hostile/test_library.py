@@ -28,7 +28,8 @@ KIND: dict[str, str | None] = {
     "include_overlays": "NAMESPACE", "keep": "NAMESPACE", "columns": "COLUMN", "key_col": "COLUMN",
     "match": "COLUMN", "names": "COLUMN", "id": "IDS", "ids": "IDS", "pattern": "PATTERN",
     "path": "PATH",
-    "column": "COLUMN", "text": "FILTER", "where": None, "touching": "FREE",
+    "column": "COLUMN", "per": "COLUMN", "always": "IDS", "motif": "PATTERN", "text": "FILTER",
+    "where": None, "touching": "FREE",
     **dict.fromkeys(("since", "until", "direction", "prefer", "verify"), "WORD"), "remote": "HOST",
     "out": "OUT", "action": "WORD", "spec": "SPEC",
     **dict.fromkeys(("fmt", "on_conflict", "key", "backend", "aggregate", "mode", "registry_mode",
@@ -39,7 +40,8 @@ KIND: dict[str, str | None] = {
                      "coerce_overlap"), "WORD"),
     **dict.fromkeys(("source", "notes", "reason", "note", "title", "code", "supersedes",
                      "lineage", "owner",
-                     "description", "actor"), "FREE"),
+                     "description", "actor", "token", "undoes", "unit", "label", "model",
+                     "reduction"), "FREE"),
     # Data, whose cells the fuzz tests damage; flags and counts; checked by their types.
     **dict.fromkeys(("rows", "table", "options", "args", "metrics", "artifacts", "maintenance",
                      "target_path",
@@ -51,6 +53,9 @@ KIND_HERE: dict[tuple[str, str], str | None] = {
     ("history", "action"): "FREE",
     ("dedupe", "keep"): "WORD", ("register_namespace", "columns"): "SPEC", ("import_report",
                                                                             "source"): "PATH",
+    ("plan_attach", "source"): "PATH", ("plan_attach", "rename"): None,
+    ("plan_attach", "types"): None, ("set_column", "name"): "COLUMN",
+    ("set_column", "format"): "WORD", ("plan_attach", "name"): "FREE",
     ("attach", "path"): "PATH", ("init_root", "root"): "ROOT",
 }  # fmt: skip
 #: What a call needs beside the value that is tried.
@@ -68,6 +73,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "parse_columns_spec": {"spec": "x:int8", "namespace": "m"}, "open": {"name_or_path": DATASET},
     "make_mock": {"dataset": "lab/mock", "n": 2, "length": 8, "x_dim": 2},
     "add_demo_cols": {"x_dim": 2},
+    "plan_attach": {"source": "{folder}/more.csv"}, "plan_states": {"rows": "{states}"},
+    "plan_undo": {"receipt": "{receipt}"}, "save_selection": {"selection": "{selection}"},
+    "set_column": {"name": "evo2__score"},
     "convert": {"dataset": "lab/old", "paths": ["{folder}/old.pt"]},
 }  # fmt: skip
 #: Given wherever a parameter of that name must be there.
@@ -136,15 +144,21 @@ def texts(name: str, call: Callable[..., Any]) -> dict[str, str]:
     return found
 
 
+#: What stands for an object, and how it is made.
+MADE: dict[str, Callable[[Scene, Dataset], Any]] = {
+    "{table}": lambda scene, _: pa.table({"id": [scene.ids[0]], "evo2__score": [1.5]}),
+    "{id}": lambda scene, _: scene.ids[0],
+    "{filter}": lambda *_: usr_nb.parse_filter("length > 3"),
+    "{states}": lambda scene, _: [{"id": scene.ids[0], "masked": True}],
+    "{selection}": lambda _, ds: ds.pick(top=1),
+    "{receipt}": lambda scene, ds: ds.plan_state([scene.ids[0]], masked=True).apply(),
+    "{ds}": lambda _, ds: ds,
+}
+
+
 def filled(scene: Scene, value: Any) -> Any:
-    if value == "{table}":
-        return pa.table({"id": [scene.ids[0]], "evo2__score": [1.5]})
-    if value == "{id}":
-        return scene.ids[0]
-    if value == "{filter}":
-        return usr_nb.parse_filter("length > 3")
-    if value == "{ds}":
-        return Dataset.open(scene.root, DATASET)
+    if isinstance(value, str) and value in MADE:
+        return MADE[value](scene, Dataset.open(scene.root, DATASET))
     if isinstance(value, list):
         return [filled(scene, v) for v in value]
     return scene.value(value) if isinstance(value, str) else value
@@ -165,6 +179,11 @@ def attempt(name: str, call: Callable[..., Any], scene: Scene, given: dict[str, 
         return LAZY.get(name, lambda x: x)(getattr(ds, name)(**kwargs))
 
 
+#: They look and write nothing, whatever they find; what is wrong stands in the plan.
+PLANS = frozenset(
+    {"plan_attach", "plan_materialize", "plan_compact", "plan_tombstone", "plan_restore",
+     "plan_state", "plan_states"}
+)  # fmt: skip
 SEQUENCE_LIKE = frozenset({"namespaces", "columns", "lineage", "carry_namespace"})
 
 
@@ -200,6 +219,8 @@ def test_LAY_3_hostile_text_at_every_entry_is_a_typed_error_and_changes_nothing(
             if ended == "typed" and changed:
                 wrong.append(f"{what}: an error, but changed {changed[:4]!a}")
             elif ended == "result":
+                if name in PLANS and changed:
+                    wrong.append(f"{what}: a plan, but changed {changed[:4]!a}")
                 beside = [c for c in changed if c.startswith(("victim", "template"))]
                 if beside:
                     wrong.append(f"{what}: changed {beside!a}")
@@ -234,7 +255,9 @@ def harmless(name: str, parameter: str, value: str) -> bool:
     tells = name == "import_report" or (name, value) == ("parse_columns_spec", "usr")
     # The name of a filter is data in the log, and no path is made of it.
     named = name == "save_filter"
-    return none_at_all or own or tells or named
+    # An empty text forgets what a column was told, or is no group at all.
+    forgets = value == "" and (name == "set_column" or parameter == "per")
+    return none_at_all or own or tells or named or forgets or name in PLANS
 
 
 def test_every_public_call_is_tried() -> None:
