@@ -290,7 +290,7 @@ def test_cancel_half_way_leaves_the_state_before(desk, ds):
 
 def test_twenty_records_by_keyboard_alone_then_undone(desk, ds):
     ids = with_parts(ds)
-    shown = desk.open(ds.root, "curate", filter="length > 10")
+    shown = desk.open(ds.root, "curate", where="length > 10")
     expect(shown.part("where")).to_have_text("1 of 36")
     shown.part("record").focus()
     expect(shown.part("listens")).to_have_text("listening to the keys")
@@ -363,7 +363,7 @@ def test_a_pull_and_a_push_over_ssh_with_a_conflict_resolved(desk, ds, server, t
     other.write_overlay_part("k", [{"id": ids[0], "x": 7.0}])
     shown = desk.open(ds.root, "sync", env=env, remote="loop")
     expect(shown.part("state")).to_have_text("This copy is behind.")
-    expect(shown.part("there")).to_contain_text("1 part only there (1 k rows)")
+    expect(shown.part("there")).to_contain_text("1 part only there (1 k row)")
     assert not events(ds, "pull")
     shown.part("pull").click()
     expect(shown.part("confirm")).to_have_text("Pull 1 file")
