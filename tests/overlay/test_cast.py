@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from datetime import UTC, datetime, timedelta, timezone
@@ -343,3 +344,18 @@ def test_ATT_2_the_first_bad_row_is_named_far_down() -> None:
 def test_ATT_2_a_column_without_values_fits_every_type(target) -> None:
     assert cast([None, None], pa.null(), target) == [None, None]
     assert cast([], pa.string(), target) == []
+
+
+_ANY = ["string", "bool", "int8", "uint64", "float16", "float64", "list<float64>", "list<string>",
+        "fixed_size_list<float32>[2]", "struct<a:int64,b:string>", "timestamp[us]",
+        "timestamp[ns, UTC]"]  # fmt: skip
+_READ = [*(parse_type(t) for t in _ANY), pa.decimal128(9, 2), pa.date32(), pa.binary(),
+         pa.time64("us"), pa.duration("s"), pa.map_(pa.string(), pa.int64())]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", _ANY)
+@pytest.mark.parametrize("source", _READ, ids=str)
+def test_ATT_2_nothing_but_nulls_fits_or_is_a_typed_error(source: pa.DataType, target: str):
+    # Binary into text, say, is refused whatever the cells are; anything but that is a defect.
+    with contextlib.suppress(SchemaError):
+        assert cast([None, None], source, target) == [None, None]

@@ -306,7 +306,8 @@ def _try_cast(values: pa.ChunkedArray, target: pa.DataType) -> tuple[pa.ChunkedA
     try:
         out = values.cast(target, safe=True)
     except pa.ArrowException as error:
-        why = str(error).splitlines()[0][:60]
+        # How a reader calls the items of a list means nothing to people.
+        why = re.sub(r"<(?:item|element): ", "<", str(error).splitlines()[0])[:60]
         try:
             # Arrow refuses integers beyond 2**53 as floats, also those that fit exactly.
             out = values.cast(target, safe=False)
@@ -349,6 +350,9 @@ def _is_blank(path: str, leaf: pa.Array) -> bool:
 
 
 def _same_leaf(a: pa.Array, b: pa.Array) -> bool:
+    if a.null_count == len(a):
+        # As many nulls as `b` has: of whatever type, there is nothing to lose.
+        return True
     if pa.types.is_decimal(a.type):
         return _same_decimals(a.drop_null(), b.drop_null())
     if pa.types.is_timestamp(a.type) or pa.types.is_date(a.type):
