@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from tests.dataset.kit import cells, last_event, parts, refused
 from tests.features.kit import fresh, ids, merged, new
@@ -128,6 +128,7 @@ def write(path, cols: dict[str, tuple[str, list]], keys=KEYS):
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns, st.integers(0, len(TYPES) - 1), st.booleans(), st.permutations(range(len(SEQS))))
+@example(("map", [None] * len(SEQS)), 1, False, list(range(len(SEQS))))
 def test_ATT_5_any_column_into_any_type(tmp_path_factory, column, target, matching, order) -> None:
     kind, values = column
     alike = {"string": 0, "large_string": 0, "dictionary": 0, "bool": 1, "int8": 2, "int64": 3,

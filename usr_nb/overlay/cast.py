@@ -305,6 +305,9 @@ def _try_cast(values: pa.ChunkedArray, target: pa.DataType) -> tuple[pa.ChunkedA
     why = "it would lose precision"
     try:
         out = values.cast(target, safe=True)
+    except pa.ArrowNotImplementedError:
+        # Arrow's words name types as its readers spell them, which are not the file's.
+        return None, "no value of the column's type can be"
     except pa.ArrowException as error:
         # How a reader calls the items of a list means nothing to people.
         why = re.sub(r"<(?:item|element): ", "<", str(error).splitlines()[0])[:60]
