@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from usr_nb.analysis.cells import Cells
 from usr_nb.contract.records import STATE_FIELDS
@@ -18,7 +18,7 @@ from usr_nb.dataset.core import Dataset
 from usr_nb.dataset.ids import find
 from usr_nb.dataset.plans.plan import Receipt
 from usr_nb.dataset.values import plain
-from usr_nb.errors import RecordNotFound, ValidationError
+from usr_nb.errors import RecordNotFound, StalePlanError, ValidationError
 from usr_nb.filter.engine import visible
 from usr_nb.filter.kept import Where, as_filter
 from usr_nb.storage.roots import Place
@@ -26,6 +26,9 @@ from usr_nb.storage.roots import Place
 #: A page of records, and the letters of one that are shown.
 MAX_RECORDS: Final = 50
 MAX_LETTERS: Final = 4_000
+#: How often decisions are planned anew if somebody else commits in between.
+_TRIES: Final = 3
+_QC, _SPLIT, _MASKED = (f"usr_state__{f}" for f in ("qc_status", "split", "masked"))
 _ESSENTIAL: Final = ("id", "bio_type", "alphabet", "sequence", "length", "source")
 
 
@@ -67,6 +70,32 @@ class Tally:
     masked: int
 
 
+@dataclass(frozen=True)
+class Opened:
+    """The merged table at one instant; closing the stack closes it."""
+
+    stack: ExitStack
+    cells: Cells
+    slot: int
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Decisions that are in, and the dataset as it is with them.
+
+    Attributes
+    ----------
+    receipt : Receipt
+    tally : Tally
+        Of the review that they belong to.
+    now : Opened
+    """
+
+    receipt: Receipt
+    tally: Tally
+    now: Opened
+
+
 class Review:
     """The records that a filter keeps, at one instant, one at a time.
 
@@ -100,10 +129,8 @@ class Review:
     def __init__(self, ds: Dataset, where: Where | None = None) -> None:
         self._ds = ds
         self.where = as_filter(where)
-        self._stack = ExitStack()
-        self._cells: Cells | None = None
+        self._at: Opened | None = None
         self._rows: npt.NDArray[np.int64] = np.zeros(0, np.int64)
-        self._slot = -1
         self.refresh()
 
     def __enter__(self) -> Self:
@@ -114,8 +141,9 @@ class Review:
 
     def close(self) -> None:
         """Close the files."""
-        self._stack.close()
-        self._cells = None
+        if self._at is not None:
+            self._at.stack.close()
+        self._at = None
 
     @property
     def total(self) -> int:
@@ -124,19 +152,24 @@ class Review:
 
     def refresh(self) -> None:
         """Make the list anew from the dataset as it is now."""
-        self._reopen()
-        assert self._cells is not None  # noqa: S101 - opened above
-        self._rows = np.flatnonzero(visible(self._cells.merged, self.where)).astype(np.int64)
+        cells = self._reopen()
+        self._rows = np.flatnonzero(visible(cells.merged, self.where)).astype(np.int64)
+
+    def _opened(self) -> Opened:
+        with ExitStack() as stack:
+            merged = stack.enter_context(self._context().merged())
+            return Opened(stack.pop_all(), Cells(merged), merged.view.slot)
 
     def _reopen(self) -> Cells:
-        self._stack.close()
-        ctx = Context(Place(self._ds.root, self._ds.name, self._ds.dir))
-        merged = self._stack.enter_context(ctx.merged())
-        self._cells, self._slot = Cells(merged), merged.view.slot
-        return self._cells
+        self.close()
+        self._at = self._opened()
+        return self._at.cells
 
     def _now(self) -> Cells:
-        return self._cells if self._cells is not None else self._reopen()
+        return self._at.cells if self._at is not None else self._reopen()
+
+    def _context(self) -> Context:
+        return Context(Place(self._ds.root, self._ds.name, self._ds.dir))
 
     # Reading ------------------------------------------------------------------------------------
 
@@ -201,26 +234,23 @@ class Review:
 
     def tally(self) -> Tally:
         """Count the states of the records in the list, as they are on the disk."""
-        cells = self._reopen() if self._ds_slot() != self._slot else self._now()
+        with self._context().view() as view:
+            is_old = self._at is None or self._at.slot != view.slot
+        return self._tally(self._reopen() if is_old else self._now())
+
+    def _tally(self, cells: Cells) -> Tally:
         there = set(cells.merged.schema.names)
-        names = [n for n in ("usr_state__qc_status", "usr_state__split", "usr_state__masked")
-                 if n in there]  # fmt: skip
-        if not names or not self.total:
-            nothing = {"": self.total} if self.total else {}
-            return Tally(self.total, nothing, dict(nothing), 0)
-        kept = cells.merged.take(self._rows, names)
-        cell = {n: kept.column(n).to_pylist() for n in names}
-        masked = sum(bool(v) for v in cell.get("usr_state__masked", ()))
-        return Tally(self.total, self._count(cell, "qc_status"), self._count(cell, "split"), masked)
+        names = [n for n in (_QC, _SPLIT, _MASKED) if n in there]
+        kept = cells.merged.take(self._rows, names) if names and self.total else None
 
-    def _count(self, cells: Mapping[str, list[Any]], field: str) -> dict[str, int]:
-        found = Counter(v or "" for v in cells.get(f"usr_state__{field}", [None] * self.total))
-        return dict(sorted(found.items()))
+        def counted(name: str) -> dict[str, int]:
+            if kept is None or name not in there:
+                return {"": self.total} if self.total else {}
+            found = pc.value_counts(kept.column(name)).to_pylist()
+            return dict(sorted((v["values"] or "", v["counts"]) for v in found))
 
-    def _ds_slot(self) -> int:
-        ctx = Context(Place(self._ds.root, self._ds.name, self._ds.dir))
-        with ctx.view() as view:
-            return view.slot
+        masked = kept is not None and _MASKED in there and pc.sum(kept.column(_MASKED)).as_py()
+        return Tally(self.total, counted(_QC), counted(_SPLIT), int(masked or 0))
 
     # Writing ----------------------------------------------------------------------------------
 
@@ -246,11 +276,54 @@ class Review:
         ValidationError, RecordNotFound
             If a field, value or id is unknown. Nothing was written.
         """
+        saved = self.save(decisions, reason=reason, undoes=undoes, actor=actor)
+        self.adopt(saved)
+        return saved.receipt
+
+    def save(
+        self,
+        decisions: Iterable[Decision],
+        *,
+        reason: str | None = None,
+        undoes: str | None = None,
+        actor: Actor | None = None,
+        token: str | None = None,
+    ) -> Saved:
+        """Do what :meth:`decide` does, but leave the review as it is: fit for another thread.
+
+        Whoever reads the review gives it the result, by :meth:`adopt`.
+
+        Parameters
+        ----------
+        token : str, optional
+            Names the plan, so that :meth:`usr_nb.Dataset.outcome` finds it.
+
+        Raises
+        ------
+        ValidationError, RecordNotFound
+            If a field, value or id is unknown. Nothing was written.
+        """
         states: dict[str, dict[str, Any]] = {}
         for d in decisions:
             states.setdefault(d.id, {})[d.field] = d.value
         rows = [{"id": i, **fields} for i, fields in states.items()]
-        plan = self._ds.plan_states(rows, reason=reason, undoes=undoes, actor=actor)
-        receipt = plan.apply()
-        self._reopen()
-        return receipt
+        for left in range(_TRIES - 1, -1, -1):
+            plan = self._ds.plan_states(rows, reason=reason, undoes=undoes, actor=actor)
+            try:
+                receipt = (replace(plan, token=token) if token else plan).apply()
+                break
+            except StalePlanError:
+                # What is decided is said outright: somebody else's change does not alter it.
+                if not left:
+                    raise
+        now = self._opened()
+        return Saved(receipt, self._tally(now.cells), now)
+
+    def adopt(self, saved: Saved) -> None:
+        """Show the dataset as it is after a save; one that was overtaken changes nothing."""
+        if self._at is not None and saved.now.slot <= self._at.slot:
+            if saved.now is not self._at:
+                saved.now.stack.close()
+            return
+        self.close()
+        self._at = saved.now

@@ -263,12 +263,41 @@ class PlanningFace(Face):
         """
         return plan_undo(self._ctx, receipt, actor=actor)
 
-    def outcome(self, token: str) -> Outcome:
+    def outcome(self, token: str, *, remote: str | None = None) -> Outcome:
         """Say whether the plan of that token is in, also after its process was killed.
 
-        Looks at the event log, and at a commit that nobody has told of yet. Nothing is written.
+        Looks at the event log, and at a commit that nobody has told of yet. The event of a push
+        stands at its remote: of one that was begun and is not known to have ended the answer is
+        None, until the remote is asked. Nothing is written.
+
+        Parameters
+        ----------
+        token : str
+            Of the plan.
+        remote : str, optional
+            Ask this remote too, over the network, if this copy cannot tell.
+
+        Raises
+        ------
+        RemoteUnavailableError, RemoteConfigError, LockTimeout
+            If the remote cannot say.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from usr_nb import Dataset, init_root
+        >>> root = tempfile.mkdtemp()
+        >>> _ = init_root(root)
+        >>> ds = Dataset.open(root, "demo")
+        >>> ds.init()
+        >>> _ = ds.add_sequences(["ACGT"], bio_type="dna", alphabet="dna_4")
+        >>> plan = ds.plan_state(where="gc > 0", qc_status="pass")
+        >>> before = ds.outcome(plan.token).is_in
+        >>> _ = plan.apply()
+        >>> before, ds.outcome(plan.token).is_in
+        (False, True)
         """
-        return outcome(self._ctx, token)
+        return outcome(self._ctx, token, remote)
 
     def _asked(
         self, ids: str | Iterable[str] | None, where: Where | None, action: str

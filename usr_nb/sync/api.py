@@ -24,6 +24,7 @@ from usr_nb.errors import (
 from usr_nb.storage import door, lock, slots
 from usr_nb.storage.layout import Layout
 from usr_nb.sync import telling
+from usr_nb.sync.asking import PUSHING, begun_plan
 from usr_nb.sync.common import COMMON_FILE, COPIED, encode_common
 from usr_nb.sync.deliver import deliver, finish
 from usr_nb.sync.look import Here, Look, Options, look, transfer
@@ -173,10 +174,10 @@ class SyncPlan:
             return telling.receipt(plan, None)
         if direction == "push":
             door.make_dirs(self._pushing.parent)
-            door.write_hint(self._pushing, b"")
+            door.write_hint(self._pushing, (self.token or "").encode())
             done = deliver(session, self.here, found, self._words(plan), grow=_grown(plan))
             try:
-                self._remember(plan, done.operation_id)
+                self._remember(plan, done.operation_id, self.token)
                 door.unlink(self._pushing)
             except (SequencesError, OSError) as error:
                 # The remote has it. `pushing` stands, so the next sync remembers the meeting.
@@ -190,7 +191,7 @@ class SyncPlan:
     @property
     def _pushing(self) -> Path:
         """Stands there while a push is under way."""
-        return self.here.kept(self.remote.name) / "pushing"
+        return self.here.kept(self.remote.name) / PUSHING
 
     def _finish(self, session: Session, found: Look, direction: Direction) -> None:
         """Take away what a sync left that was cut after its commit: all else is done."""
@@ -201,7 +202,7 @@ class SyncPlan:
             door.remove_tree(self.here.kept(self.remote.name) / "incoming")
         elif self._pushing.exists():
             finish(session, self.here, found)
-            self._remember(found.push, None)
+            self._remember(found.push, None, begun_plan(self._pushing))
             door.unlink(self._pushing)
 
     def _pull(self, session: Session, found: Look) -> SyncReceipt:
@@ -239,19 +240,21 @@ class SyncPlan:
 
         return words
 
-    def _bookkeeping(self, plan: Plan, operation: str | None = None) -> Mapping[str, bytes]:
+    def _bookkeeping(
+        self, plan: Plan, operation: str | None = None, token: str | None = None
+    ) -> Mapping[str, bytes]:
         """Return what is remembered of this meeting, by path in the dataset."""
         folder = self.here.kept(self.remote.name).relative_to(self.here.dir).as_posix()
         files = {
             COMMON_FILE: encode_common(
-                plan.common, direction=plan.direction, operation_id=operation
+                plan.common, direction=plan.direction, operation_id=operation, plan=token
             )
         }
         files |= {n: plan.common.copies[p] for p, n in COPIED.items() if p in plan.common.copies}
         return {f"{folder}/{name}": data for name, data in files.items()}
 
-    def _remember(self, plan: Plan, operation: str | None) -> None:
-        for path, data in self._bookkeeping(plan, operation).items():
+    def _remember(self, plan: Plan, operation: str | None, token: str | None) -> None:
+        for path, data in self._bookkeeping(plan, operation, token).items():
             with door.replaced_file(self.here.dir / path) as sink:
                 sink.write(data)
 

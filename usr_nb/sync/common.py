@@ -26,7 +26,9 @@ COPIED: Final[Mapping[str, str]] = {
 _SHA = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 
 
-def encode_common(common: Common, *, direction: Direction, operation_id: str | None) -> bytes:
+def encode_common(
+    common: Common, *, direction: Direction, operation_id: str | None, plan: str | None = None
+) -> bytes:
     """Return the text of ``common.json``.
 
     Parameters
@@ -37,6 +39,8 @@ def encode_common(common: Common, *, direction: Direction, operation_id: str | N
         How they met.
     operation_id : str or None
         The commit of that sync.
+    plan : str, optional
+        The token of the plan that was applied.
 
     Examples
     --------
@@ -48,6 +52,7 @@ def encode_common(common: Common, *, direction: Direction, operation_id: str | N
     plain = {
         "version": 1, "place": common.place, "at": common.at, "direction": direction,
         "operation_id": operation_id, "base_rows": common.base_rows, "files": files,
+        **({"plan": plan} if plan else {}),
     }  # fmt: skip
     return json.dumps(plain, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 

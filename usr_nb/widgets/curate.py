@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
+from threading import Lock
 from typing import Any, ClassVar, Final
 
 from usr_nb.analysis.provenance import why_lines
-from usr_nb.analysis.review import MAX_RECORDS, Decision, Review
+from usr_nb.analysis.review import MAX_RECORDS, Decision, Review, Saved
 from usr_nb.contract.records import QC_STATUS, SPLIT
 from usr_nb.dataset.core import Dataset
 from usr_nb.dataset.values import plain
@@ -15,6 +17,7 @@ from usr_nb.filter.kept import as_filter
 from usr_nb.filter.tree import Filter
 from usr_nb.widgets.base import front_end
 from usr_nb.widgets.follow import follow, source_of
+from usr_nb.widgets.jobs import Task
 from usr_nb.widgets.messages import (
     BATCH,
     COLUMNS,
@@ -28,8 +31,9 @@ from usr_nb.widgets.messages import (
     Text,
     Whole,
 )
-from usr_nb.widgets.writing import TOKEN, WRITING, WritingPanel, as_answer
+from usr_nb.widgets.writing import TOKEN, WRITING, WritingPanel, as_answer, failed
 
+_TOKEN: Final = re.compile(r"[0-9a-f]{16}\Z", re.ASCII)
 FIELDS: Final = ("qc_status", "masked", "split")
 WHAT: Final[dict[str, Kind]] = {
     "what": Choice(("qc_status", "masked", "split", "clear", "delete", "restore")),
@@ -70,6 +74,7 @@ class CuratePanel(WritingPanel):
             ),
             "reason": Text(default=""), "undoes": Text(default=""),
         },
+        "saved": {"token": TOKEN},
         "plan": WHAT,
     }  # fmt: skip
 
@@ -78,7 +83,8 @@ class CuratePanel(WritingPanel):
         start = self._source.filter if self._source is not None else None
         self._review = Review(ds, start)
         self._columns = columns
-        self._saved: set[str] = set()
+        self._saves: dict[str, tuple[Task[Saved], Review]] = {}
+        self._one_by_one = Lock()
         self._version = 0
         super().__init__(ds, summary=f"{ds.name}: {self._review.total:,} records to review")
         follow(self._source, self, CuratePanel._filtered)
@@ -131,7 +137,9 @@ class CuratePanel(WritingPanel):
         return Answer({"text": "\n".join(why_lines(self._ds.why(args["id"], args["column"]))[:8])})
 
     def on_save(self, args: Args) -> Answer:
-        """Save decisions that were made by keyboard: one commit, one event, once.
+        """Begin to save decisions that were made by keyboard: one commit, one event, once.
+
+        A thread does it, so that the next record can be shown meanwhile.
 
         Raises
         ------
@@ -139,21 +147,50 @@ class CuratePanel(WritingPanel):
             If this batch was saved before.
         """
         token = args["token"]
-        if token in self._saved:
+        if not _TOKEN.match(token):
+            raise ValidationError("A batch is named by 16 hexadecimal digits")
+        if token in self._saves:
             raise UsedPlanError("These decisions are saved already", hint="Nothing was written.")
         if not args["decisions"]:
             raise ValidationError("There is nothing to save")
         decisions = [
             Decision(d["id"], d["field"], _value(d["field"], d["value"])) for d in args["decisions"]
         ]
-        receipt = self._review.decide(
-            decisions, reason=args["reason"] or None, undoes=args["undoes"] or None
-        )
-        self._saved.add(token)
-        self._done.append(receipt)
+        review = self._review
+
+        def work() -> Saved:
+            with self._one_by_one:
+                saved = review.save(
+                    decisions, reason=args["reason"] or None, undoes=args["undoes"] or None,
+                    token=token,
+                )  # fmt: skip
+                self._done.append(saved.receipt)
+                return saved
+
+        self._saves[token] = (Task(work).start(), review)
+        return self.on_saved({"token": token})
+
+    def on_saved(self, args: Args) -> Answer:
+        """Say whether a batch is in; from then on records are shown as they are with it."""
+        if args["token"] not in self._saves:
+            raise ValidationError("No such batch was saved here")
+        task, review = self._saves[args["token"]]
+        if task.error is not None:
+            return failed(task.error)
+        saved = task.result
+        if saved is None:
+            return Answer({"state": "running"})
+        if review is self._review:
+            review.adopt(saved)
+            tally = saved.tally
+        else:
+            # Somebody has chosen other records meanwhile.
+            saved.now.stack.close()
+            tally = self._review.tally()
         return Answer({
-            "operation_id": receipt.operation_id, "rows": receipt.counts["rows"],
-            "receipts": len(self._done), "tally": asdict(self._review.tally()),
+            "state": "done", "operation_id": saved.receipt.operation_id,
+            "rows": saved.receipt.counts["rows"], "receipts": len(self._done),
+            "tally": asdict(tally),
         })  # fmt: skip
 
     def on_plan(self, args: Args) -> Answer:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
 from usr_nb.dataset.core import Dataset
+from usr_nb.dataset.plans.outcome import Outcome
 from usr_nb.dataset.plans.plan import Receipt
 from usr_nb.dataset.plans.sync import direction_plan
 from usr_nb.errors import SequencesError, ValidationError
@@ -16,7 +17,7 @@ from usr_nb.sync.summary import plan_lines
 from usr_nb.widgets.base import front_end
 from usr_nb.widgets.jobs import Task
 from usr_nb.widgets.messages import Answer, Args, Choice, Operations, Text
-from usr_nb.widgets.writing import WRITING, WritingPanel, as_answer
+from usr_nb.widgets.writing import TOKEN, WRITING, WritingPanel, as_answer, failed, told_of
 
 _STEPS: Final = 200
 #: What a person says, and which side's version then counts in that direction.
@@ -41,11 +42,14 @@ class SyncPanel(WritingPanel):
         "look": {"remote": Text(most=64), "keep": Choice(tuple(_KEEP), default="")},
         "looked": {},
         "plan": {"direction": Choice(("pull", "push"))},
+        "ask": {"token": TOKEN, "remote": Text(most=64)},
+        "asked": {},
     }  # fmt: skip
 
     def __init__(self, ds: Dataset, *, remote: str = "") -> None:
         self._remote = remote
         self._look: Task[SyncPlan] | None = None
+        self._ask: Task[Outcome] | None = None
         super().__init__(ds, summary=f"{ds.name}: compare with the copy at {remote or 'a remote'}")
 
     # Operations -------------------------------------------------------------------------------
@@ -80,9 +84,7 @@ class SyncPanel(WritingPanel):
         if look is None:
             return Answer({"state": "none"})
         if look.error is not None:
-            e = look.error
-            failed = {"type": type(e).__name__, "message": e.message, "hint": e.hint or ""}
-            return Answer({"state": "failed", "error": failed})
+            return failed(look.error)
         if look.result is None:
             return Answer({"state": "running"})
         return Answer({"state": "done", "found": _found(look.result)})
@@ -103,6 +105,23 @@ class SyncPanel(WritingPanel):
             return self.propose(direction_plan(look.result, direction), python)
 
         return Answer(as_answer(make))
+
+    def on_ask(self, args: Args) -> Answer:
+        """Begin to ask a remote what came of a push that was cut off, in a thread."""
+        token, remote = args["token"], args["remote"]
+        self._ask = Task(lambda: self._ds.outcome(token, remote=remote)).start()
+        return self.on_asked({})
+
+    def on_asked(self, _args: Args) -> Answer:
+        """Say what the remote said of it."""
+        ask = self._ask
+        if ask is None:
+            return Answer({"state": "none"})
+        if ask.error is not None:
+            return failed(ask.error)
+        if ask.result is None:
+            return Answer({"state": "running"})
+        return Answer({"state": "done", "found": told_of(ask.result)})
 
     def after(self, _receipt: Receipt) -> None:
         """Forget what was compared: it is no longer so."""

@@ -6,25 +6,28 @@ and digest. Showing a panel, running its cell again or reloading its page confir
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
 import traitlets
 
+from usr_nb.contract.registry import Registry
 from usr_nb.dataset.core import Dataset
+from usr_nb.dataset.plans.outcome import Outcome
 from usr_nb.dataset.plans.plan import Plan, Receipt
 from usr_nb.errors import SequencesError, StalePlanError, UsedPlanError
+from usr_nb.storage.registryfile import load_or_none
 from usr_nb.widgets.base import Panel
 from usr_nb.widgets.jobs import Job
-from usr_nb.widgets.messages import Answer, Args, Kind, Operations, Text
+from usr_nb.widgets.messages import COLUMNS, Answer, Args, Kind, Operations, Records, Text
 
 TOKEN: Final = Text(most=64)
 WRITING: Final[dict[str, dict[str, Kind]]] = {
     "confirm": {"token": TOKEN, "digest": TOKEN},
     "cancel": {"token": TOKEN},
     "job": {},
-    "outcome": {"token": TOKEN},
+    "outcome": {"token": TOKEN, "columns": Records({"name": Text()}, most=COLUMNS, default=[])},
 }
 
 
@@ -111,11 +114,28 @@ class WritingPanel(Panel):
         return Answer(told | {"receipts": len(self._done)})
 
     def on_outcome(self, args: Args) -> Answer:
-        """Say whether an earlier plan is in: its kernel may have been killed."""
-        return Answer(asdict(self._ds.outcome(args["token"])))
+        """Say whether an earlier plan is in: its kernel may have been killed.
+
+        Of the columns that it was to register, those are named that are registered now: a kill
+        between the registry and the part leaves them without values.
+        """
+        registry = load_or_none(self._ds.root) or Registry()
+        known = {name for _, entry in registry.items() for name in entry.column_names}
+        names = [c["name"] for c in args["columns"] if c["name"] in known]
+        return Answer(told_of(self._ds.outcome(args["token"]), names))
 
     def after(self, _receipt: Receipt) -> None:
         """Do what a subclass does after a write."""
+
+
+def told_of(outcome: Outcome, registered: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what became of a plan, as it goes over the wire."""
+    return asdict(outcome) | {"registered": list(registered)}
+
+
+def failed(error: SequencesError) -> Answer:
+    """Return the answer that something done in a thread has failed, and why."""
+    return Answer({"state": "failed", "error": _told(error)})
 
 
 def as_answer(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -123,9 +143,8 @@ def as_answer(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return {"plan": make(), "refused": None}
     except SequencesError as error:
-        return {
-            "plan": None,
-            "refused": {
-                "type": type(error).__name__, "message": error.message, "hint": error.hint or "",
-            },
-        }  # fmt: skip
+        return {"plan": None, "refused": _told(error)}
+
+
+def _told(error: SequencesError) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": error.message, "hint": error.hint or ""}

@@ -40,7 +40,8 @@ function render(host) {
   const columns = el("div", { class: "at-columns w-scroll" });
   const columnPart = part("Columns", columns);
   columnPart.hidden = true;
-  const writer = new Writer(frame, host.model, { panel: "attach", replan: () => void plan(), words: inPanelWords });
+  const writer = new Writer(frame, host.model, { panel: "attach", replan: () => void plan(), words: inPanelWords, again: askAgain,
+    note: (p) => ({ columns: p.registers.map((/** @type {any} */ c) => c.name), ...(source.kind === "upload" ? {} : { asked: wanted() }) }) });
   frame.body.append(
     el("div", { class: "usr-nb-bar" }, title), writer.earlier,
     el("div", { class: "at-source" }, path, look, upload, file, frames),
@@ -62,6 +63,19 @@ function render(host) {
       missing: missing.checked, columns: touched ? columnsAsked(edited) : [],
     };
   };
+
+  /** Asks once more what was asked before the kernel was killed. @param {ReturnType<typeof wanted>} asked */
+  function askAgain(asked) {
+    source = { kind: asked.kind, source: asked.source };
+    (asked.kind === "path" ? path : frames).value = asked.source;
+    namespace.value = asked.namespace;
+    aggregate.value = asked.aggregate;
+    for (const [box, on] of /** @type {const} */ ([[register, asked.register], [overwrite, asked.overwrite], [missing, asked.missing]])) box.checked = on;
+    setOptions(key, [{ value: JSON.stringify([asked.key, asked.key_col, asked.match]), text: asked.key_col }]);
+    touched = asked.columns.length > 0;
+    edited = asked.columns.map((c) => ({ registered: false, held: false, blank: 0, ...c }));
+    void plan();
+  }
 
   async function plan() {
     if (source.source === "" || namespace.value.trim() === "") return;

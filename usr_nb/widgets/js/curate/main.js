@@ -5,6 +5,7 @@ import { el, setOptions } from "../lib/dom.js";
 import { makeFrame, ready } from "../lib/frame.js";
 import { grouped, lengthText, scoreText } from "../lib/numbers.js";
 import { table } from "../lib/tables.js";
+import { Earlier } from "../lib/earlier.js";
 import { Writer } from "../lib/write.js";
 import { letterLines, Queue, shifted } from "./queue.js";
 import limits from "../../limits.json" with { type: "json" };
@@ -24,7 +25,10 @@ const PAGE = 20;
 /** @param {unknown} v */
 const cellText = (v) => v === null || v === undefined ? "–" : v === "" ? '""' : typeof v === "number" ? scoreText(v) : Array.isArray(v) && v.length > 8 ? `vec[${v.length}]` : typeof v === "object" ? JSON.stringify(v).slice(0, 200) : String(v).slice(0, 400);
 
-const newToken = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
+const newToken = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, "0")).join("");
+/** @param {number} n */
+const decisionsText = (n) => `${grouped(n)} decision${n === 1 ? "" : "s"}`;
+const pause = () => new Promise((go) => setTimeout(go, limits.JOB_MS));
 
 /** @param {{ model: Model & { set?: Function, save_changes?: Function }, el: HTMLElement }} host */
 function render(host) {
@@ -49,9 +53,11 @@ function render(host) {
   const goRow = el("div", { class: "cu-row", hidden: true }, el("label", {}, "go to", go));
   const bulk = ["pass", "fail", "warn", "clear", "mask", "delete"].map((w) => button(`all-${w}`, `${w} all`));
   const writer = new Writer(frame, host.model, { panel: "curate", lines: true, replan: () => void (asked && bulkPlan(asked)), done: () => void after() });
+  // What the keys decide is saved without being asked, so it is remembered by itself.
+  const past = new Earlier(frame);
   const planRow = el("div", { hidden: true }, writer.element);
   frame.body.append(
-    el("div", { class: "usr-nb-bar" }, title, el("label", {}, "where", line), columnBox, el("label", {}, blind, "blind"), help), keys, writer.earlier,
+    el("div", { class: "usr-nb-bar" }, title, el("label", {}, "where", line), columnBox, el("label", {}, blind, "blind"), help), keys, past.element, writer.earlier,
     card, why, el("div", { class: "cu-row" }, reason, chips), goRow,
     el("div", { class: "cu-row", role: "toolbar", "aria-label": "All that are reviewed" }, el("span", {}, "all reviewed:"), ...bulk), planRow,
     el("div", { class: "usr-nb-foot" }, where, counts, unsaved, listens),
@@ -104,7 +110,8 @@ function render(host) {
     const r = pages.get(at);
     where.textContent = place.total === 0 ? "no record fits" : `${grouped(at + 1)} of ${grouped(place.total)}`;
     counts.textContent = ["pass", "warn", "fail"].filter((k) => tally.qc[k]).map((k) => `${grouped(tally.qc[k] ?? 0)} ${k}`).join(", ");
-    unsaved.textContent = queue.unsaved.length > 0 ? `${queue.unsaved.length} unsaved` : "";
+    const left = queue.unsaved.length;
+    unsaved.textContent = left === 0 ? "" : saving ? `saving ${grouped(left)}…` : `${grouped(left)} unsaved`;
     if (r === undefined) return card.replaceChildren(place.total === 0 ? "No record fits." : "…");
     keep(`at:${place.hash}`, r.id);
     const chip = (/** @type {string} */ name, /** @type {string} */ value) => el("span", { class: "cu-chip", "data-testid": name, "data-value": value }, value);
@@ -158,24 +165,41 @@ function render(host) {
     else if (queue.unsaved.length > 0) timer = setTimeout(() => void save(), limits.BATCH_MS);
   }
 
+  // The kernel saves in a thread: the next record does not wait for it.
   async function save() {
     clearTimeout(timer);
     if (saving || queue.unsaved.length === 0) return;
     saving = true;
-    const batch = queue.batch();
+    const batch = queue.batch(4 * limits.BATCH);
     const token = newToken();
+    past.hide();
+    past.keep({ token, button: decisionsText(batch.taken.length), at: new Date().toISOString() });
+    draw();
     try {
-      const reply = await wire.request("save", { token, decisions: batch.decisions.slice(0, 4 * limits.BATCH), reason: reason.value.trim(), undoes: batch.undoes });
+      let reply = await wire.request("save", { token, decisions: batch.decisions, reason: reason.value.trim(), undoes: batch.undoes });
+      while (reply?.data.state === "running" && !scope.signal.aborted) {
+        await pause();
+        reply = await wire.request("saved", { token });
+      }
       if (reply === null) return;
+      past.forget();
+      if (reply.data.state === "failed") throw new Error(`${reply.data.error.message}\n${reply.data.error.hint}`.trim());
       queue.saved(batch.taken, reply.data.operation_id);
       tally = reply.data.tally;
+      for (const u of queue.unsaved) if (u.field === "qc_status") tally = { ...tally, qc: shifted(tally.qc, u.before, u.value) };
       rememberReason();
       announce(reply.data.receipts);
-      draw();
     } catch (error) {
-      frame.fail(error);
+      // Nothing of it was written, so the records show what they are.
+      past.forget();
+      queue.failed(batch.taken);
+      const told = error instanceof Error ? error.message : String(error);
+      frame.fail(new Error(`${decisionsText(batch.taken.length)} could not be saved and ${batch.taken.length === 1 ? "was" : "were"} taken back: ${told}`));
+      await look().catch(frame.fail);
+      await showAt(at);
     } finally {
       saving = false;
+      draw();
       plannedSave();
     }
   }
@@ -352,7 +376,9 @@ function render(host) {
       const last = kept(`at:${place.hash}`);
       const found = last === "" ? null : await wire.request("find", { text: last }).catch(() => null);
       await showAt(found?.data.place ?? 0);
+      past.key = key("save");
       ready(frame);
+      await past.tell();
       await writer.begin(place);
     } catch (error) {
       frame.fail(error);

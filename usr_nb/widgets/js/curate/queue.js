@@ -6,14 +6,13 @@
 /**
  * @typedef {{ id: string, field: string, value: string, before: string }} Decision value "" unsets
  * @typedef {Decision & { operation: string | null, place: number }} Step
+ * @typedef {Decision & { step?: Step, of?: Step, sending?: boolean }} Unsaved step: what it decides; of: what it takes back
  */
 
 export class Queue {
   constructor() {
-    /** @type {(Decision & { undoes?: string, step?: Step })[]} */
+    /** @type {Unsaved[]} */
     this.unsaved = [];
-    /** @type {Step[]} */
-    this.steps = [];
     /** @type {Step[][]} what is undone together */
     this.groups = [];
   }
@@ -40,28 +39,47 @@ export class Queue {
     const changes = [];
     for (const step of [...group].reverse()) {
       const back = { id: step.id, field: step.field, value: step.before, before: step.value };
-      const waiting = this.unsaved.findIndex((u) => u.step === step);
+      // What is on its way may be in already: it is taken back by a decision of its own.
+      const waiting = this.unsaved.findIndex((u) => u.step === step && !u.sending);
       if (waiting >= 0) this.unsaved.splice(waiting, 1);
-      else this.unsaved.push({ ...back, ...(step.operation === null ? {} : { undoes: step.operation }) });
+      else this.unsaved.push({ ...back, of: step });
       changes.push(back);
     }
     return { place: group[0]?.place ?? 0, changes };
   }
 
-  /** What is to be saved now; it stays until it is known to be in. */
-  batch() {
-    const taken = [...this.unsaved];
-    const undoes = [...new Set(taken.flatMap((d) => (d.undoes ? [d.undoes] : [])))].join(",");
+  /** What is to be saved now; it stays until it is known to be in. @param {number} [most] */
+  batch(most = Infinity) {
+    const taken = this.unsaved.slice(0, most);
+    for (const one of taken) one.sending = true;
+    const undoes = [...new Set(taken.flatMap((d) => (d.of?.operation ? [d.of.operation] : [])))].join(",");
     return { taken, undoes, decisions: taken.map(({ id, field, value }) => ({ id, field, value })) };
   }
 
   /**
-   * @param {ReturnType<Queue["batch"]>["taken"]} taken
+   * @param {Unsaved[]} taken
    * @param {string | null} operation
    */
   saved(taken, operation) {
     for (const one of taken) if (one.step) one.step.operation = operation;
     this.unsaved = this.unsaved.filter((u) => !taken.includes(u));
+  }
+
+  /**
+   * A batch that could not be saved: its marks are taken back, and its undos can be tried again.
+   * @param {Unsaved[]} taken
+   */
+  failed(taken) {
+    const lost = new Set(taken.flatMap((t) => (t.step ? [t.step] : [])));
+    this.unsaved = this.unsaved.filter((u) => !taken.includes(u) && !(u.of && lost.has(u.of)));
+    for (const later of this.unsaved) {
+      const first = taken.find((t) => t.id === later.id && t.field === later.field);
+      if (first === undefined) continue;
+      later.before = first.before;
+      if (later.step) later.step.before = first.before;
+    }
+    this.groups = this.groups.map((g) => g.filter((s) => !lost.has(s))).filter((g) => g.length > 0);
+    for (const one of taken) if (one.of) this.groups.push([one.of]);
   }
 }
 

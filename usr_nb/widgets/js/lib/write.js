@@ -3,11 +3,11 @@
  * with progress and cancel, a receipt says what was done. The kernel refuses a plan that was
  * confirmed before or that is stale; then the panel says so and plans again.
  *
- * The token of what was confirmed is kept in the browser until the end is known, so that a panel
- * that comes back after its kernel was killed can ask whether it is in.
+ * What was confirmed is remembered until the end is known (earlier.js).
  */
 import "./write.css";
 import { copyText, el } from "./dom.js";
+import { Earlier } from "./earlier.js";
 import { grouped, sizeText } from "./numbers.js";
 import { fileLine, progressText } from "./writewords.js";
 import limits from "../../limits.json" with { type: "json" };
@@ -29,19 +29,20 @@ export class Writer {
   /**
    * @param {Frame} frame
    * @param {import("./wire.js").Model & { set?: Function, save_changes?: Function }} model
-   * @param {{ panel: string, replan: () => void, done?: (job: Job) => void, words?: (hint: string) => string, lines?: boolean }} options lines: the plan's own sentences are shown too
+   * @param {{ panel: string, replan: () => void, done?: (job: Job) => void, words?: (hint: string) => string, lines?: boolean, note?: (plan: any) => { columns?: string[], asked?: any },
+   *   again?: (asked: any) => void, ask?: (token: string, remote: string) => Promise<any> }} options lines: the plan's own sentences are shown too; note: what is remembered of a plan; again, ask: see earlier.js
    */
   constructor(frame, model, options) {
     this.frame = frame;
     this.model = model;
     this.options = options;
-    this.key = "";
+    this.past = new Earlier(frame, options);
     /** @type {Shown | null} */
     this.plan = null;
     this.running = false;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
-    this.earlier = el("div", { class: "w-earlier", role: "status", hidden: true, "data-testid": "earlier" });
+    this.earlier = this.past.element;
     this.question = el("p", { class: "w-question", "data-testid": "question" });
     this.notes = el("ul", { class: "w-notes", "data-testid": "notes" });
     this.problems = el("ul", { class: "w-problems", "data-testid": "problems", "aria-label": "What is wrong" });
@@ -67,11 +68,11 @@ export class Writer {
    * @param {{ dataset: string, root: string }} place
    */
   async begin(place) {
-    this.key = `usr-nb:${this.options.panel}:${place.root}:${place.dataset}`;
+    this.past.key = `usr-nb:${this.options.panel}:${place.root}:${place.dataset}`;
     const job = await this.#ask("job", {});
-    const kept = this.#kept();
+    const kept = this.past.kept();
     if (job !== null && job.state !== "none" && (job.state === "running" || job.token === kept?.token)) return this.#follow(job);
-    if (kept !== null) await this.#tellEarlier(kept);
+    await this.past.tell();
   }
 
   /** @param {Shown | null} plan */
@@ -100,13 +101,13 @@ export class Writer {
     this.running = true;
     this.confirm.disabled = true;
     this.frame.clear();
-    this.earlier.hidden = true;
-    this.#keep({ token: plan.token, button: plan.button, at: new Date().toISOString() });
+    this.past.hide();
+    this.past.keep({ token: plan.token, button: plan.button, at: new Date().toISOString(), ...this.options.note?.(plan) });
     try {
       const reply = await this.frame.wire.request("confirm", { token: plan.token, digest: plan.digest });
       if (reply !== null) this.#follow(reply.data);
     } catch (error) {
-      this.#forget();
+      this.past.forget();
       this.#ended(error instanceof Error ? error.name : "");
       this.frame.fail(error);
     }
@@ -133,7 +134,7 @@ export class Writer {
       this.timer = setTimeout(() => void this.#ask("job", {}).then((next) => next !== null && this.#follow(next)), limits.JOB_MS);
       return;
     }
-    this.#forget();
+    this.past.forget();
     if (job.state === "done") {
       this.#ended("");
       this.#showReceipt(job);
@@ -180,20 +181,6 @@ export class Writer {
     this.model.save_changes?.();
   }
 
-  /** @param {{ token: string, button: string, at: string }} kept */
-  async #tellEarlier(kept) {
-    const reply = await this.#ask("outcome", { token: kept.token });
-    if (reply === null) return;
-    const found = /** @type {any} */ (reply);
-    const what = `“${kept.button}” of ${new Date(kept.at).toLocaleString()}`;
-    this.earlier.textContent = found.is_in
-      ? `${what} is in: ${Object.entries(found.counts ?? {}).map(([k, v]) => `${k.replaceAll("_", " ")} ${grouped(Number(v))}`).join(", ")} (${found.operation_id}).`
-      : `${what} is not in: it was interrupted, and nothing of it was written.`;
-    this.earlier.dataset["in"] = String(found.is_in);
-    this.earlier.hidden = false;
-    this.#forget();
-  }
-
   /** @param {string} op @param {Record<string, unknown>} args @returns {Promise<Job | null>} */
   async #ask(op, args) {
     try {
@@ -201,32 +188,6 @@ export class Writer {
     } catch (error) {
       this.frame.fail(error);
       return null;
-    }
-  }
-
-  /** @returns {{ token: string, button: string, at: string } | null} */
-  #kept() {
-    try {
-      return JSON.parse(localStorage.getItem(this.key) ?? "null");
-    } catch {
-      return null;
-    }
-  }
-
-  /** @param {object} what */
-  #keep(what) {
-    try {
-      localStorage.setItem(this.key, JSON.stringify(what));
-    } catch {
-      // A browser that keeps nothing: the log still tells.
-    }
-  }
-
-  #forget() {
-    try {
-      localStorage.removeItem(this.key);
-    } catch {
-      // As above.
     }
   }
 }

@@ -25,7 +25,7 @@ function render(host) {
   const push = el("button", { type: "button", "data-testid": "push" }, "Plan a push: change theirs");
   const goRow = el("div", { class: "sy-go", hidden: true }, pull, push);
   const steps = el("div", {});
-  const writer = new Writer(frame, host.model, { panel: "sync", replan: () => void compare(keep), done: () => void compare("") });
+  const writer = new Writer(frame, host.model, { panel: "sync", replan: () => void compare(keep), done: () => void compare(""), ask });
   const planRow = el("div", { hidden: true }, writer.element);
   frame.body.append(el("div", { class: "usr-nb-bar" }, title, el("label", {}, "with", remote), look), writer.earlier, state, conflicts, sides, goRow, steps, planRow);
   let keep = "";
@@ -67,6 +67,17 @@ function render(host) {
     if (answer.state === "done") draw(answer.found);
   }
 
+  /** Asks a remote what came of a push. @param {string} token @param {string} name @returns {Promise<any>} */
+  async function ask(token, name) {
+    let reply = await wire.request("ask", { token, remote: name });
+    while (reply?.data.state === "running" && !scope.signal.aborted) {
+      await new Promise((go) => setTimeout(go, limits.JOB_MS));
+      reply = await wire.request("asked");
+    }
+    if (reply?.data.state === "failed") throw new Error(`${reply.data.error.message}\n${reply.data.error.hint}`.trim());
+    return reply?.data.found ?? null;
+  }
+
   /** @param {any} answer */
   function draw(answer) {
     found = answer;
@@ -91,6 +102,8 @@ function render(host) {
     pull.disabled = answer.pull.nothing || answer.pull.conflicts.length > 0;
     push.disabled = answer.push.nothing || answer.push.conflicts.length > 0;
     goRow.hidden = answer.state === "same";
+    // Who looks at a remote may as well be told what came of the push that nobody saw end.
+    if (writer.past.open?.remote === answer.remote) void writer.past.ask();
     const all = [...answer.pull.steps.map((/** @type {any} */ s) => ["pull", s]), ...answer.push.steps.map((/** @type {any} */ s) => ["push", s])];
     steps.replaceChildren(...(all.length === 0 ? [] : [el("details", { class: "sy-steps" }, el("summary", {}, "files, one by one"),
       el("div", { class: "w-scroll" }, table(["", "what", "class", "file", "rows", "size", "why"], all.map(([d, s]) => [d, s.kind, s.class, s.path, s.rows, s.bytes === null ? null : sizeText(s.bytes), s.why]), "steps")))]));
