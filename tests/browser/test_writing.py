@@ -89,6 +89,7 @@ class Desk:
     repo: Path
     pages: list[tuple[Page, Watch]] = field(default_factory=list)
     forgiven: tuple[str, ...] = ()
+    notebook: str = ""
 
     def open(
         self, root: Path, panel: str, *, fault: str = "", env=None, at=None, page=None, name="",
@@ -113,8 +114,8 @@ class Desk:
                 f"panel.{panel}(ds, **{how!r})",
             ]
             name = f"{panel}{name or len(self.pages)}{root.parent.name}"
-            notebook = hosts.write_notebook(self.lab.folder, name, cells)
-            hosts.open_in_jupyter(page, self.lab.address, notebook)
+            self.notebook = hosts.write_notebook(self.lab.folder, name, cells)
+            hosts.open_in_jupyter(page, self.lab.address, self.notebook)
         return hosts.show(page, watch, self.host, panel)
 
     def again(self, shown: hosts.Shown, panel: str) -> hosts.Shown:
@@ -125,6 +126,18 @@ class Desk:
             shown.panel.evaluate("e => e.dataset.ready = 'old'")
             shown.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
         return hosts.show(shown.page, shown.watch, self.host, panel)
+
+    def reloaded(self, shown: hosts.Shown, panel: str) -> hosts.Shown:
+        """Reload the page of JupyterLab, and run every cell once more."""
+        hosts.open_in_jupyter(shown.page, self.lab.address, self.notebook)
+        return hosts.show(shown.page, shown.watch, self.host, panel)
+
+    def restarted(self, shown: hosts.Shown, panel: str) -> hosts.Shown:
+        """Restart the kernel of JupyterLab, and run every cell once more."""
+        shown.page.evaluate(
+            "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()"
+        )
+        return self.again(shown, panel)
 
 
 @pytest.fixture(params=["marimo", "jupyter"])
@@ -227,6 +240,12 @@ def test_a_file_is_attached_once_whatever_happens_to_page_and_cells(desk, ds, se
             restarted = desk.open(ds.root, "attach", at=second, namespace="lab")
             restarted.part("confirm").click(force=True)
             expect(restarted.part("confirm")).to_be_disabled()
+    else:
+        for made_anew in (desk.reloaded, desk.restarted):
+            again = made_anew(again, "attach")
+            expect(again.part("earlier")).to_be_hidden()
+            again.part("confirm").dblclick(force=True)
+            expect(again.part("confirm")).to_be_disabled()
     assert written() == once
 
 
@@ -242,6 +261,9 @@ def confirmed(shown: hosts.Shown) -> None:
 def test_materialize_with_each_choice_and_a_change_in_between(desk, ds):
     with_parts(ds)
     before = ds.head(100)["k__x"].tolist()
+    register_namespace(ds.root, namespace="m", columns="m__z:int64")
+    ds.write_overlay_part("m", [{"id": ds.head(1)["id"].iloc[0], "z": 5}])
+    [aside] = (ds.dir / "_derived/m").glob("*.parquet")
     shown = desk.open(ds.root, "materialize")
     shown.part("take-k").check()
     number(shown, "cells", 30 + 20)
@@ -264,6 +286,14 @@ def test_materialize_with_each_choice_and_a_change_in_between(desk, ds):
     number(shown, "parts", 3)
     confirmed(shown)
     assert (parts(ds, "k"), len(events(ds, "compact_overlay"))) == (1, 1)
+    shown.part("fate").select_option("archive")
+    shown.part("take-m").check()
+    number(shown, "cells", 1)
+    confirmed(shown)
+    expect(shown.part("take-m")).to_have_count(0)
+    archived = [p.name for p in (ds.dir / "_derived/_archived").rglob("*.parquet")]
+    assert (parts(ds, "m"), archived) == (0, [aside.name])
+    assert (ds.head(1)["m__z"].iloc[0], parts(ds, "k")) == (5, 1)
     shown.part("fate").select_option("drop")
     shown.part("take-k").check()
     expect(shown.part("question")).to_contain_text(f"type {NAME}")
@@ -273,7 +303,9 @@ def test_materialize_with_each_choice_and_a_change_in_between(desk, ds):
     confirmed(shown)
     assert parts(ds, "k") == 0
     assert ds.head(100)["k__x"].fillna(-1).tolist() == pd.Series(before).fillna(-1).tolist()
-    assert len(events(ds, "materialize")) == 2
+    told = [(e["args"]["keep_overlays"], e["args"]["archive_overlays"])
+            for e in events(ds, "materialize")]  # fmt: skip
+    assert told == [(True, False), (True, True), (False, False)]
 
 
 def test_cancel_half_way_leaves_the_state_before(desk, ds):
@@ -352,7 +384,7 @@ def test_twenty_records_by_keyboard_alone_then_undone(desk, ds):
 
 @pytest.fixture
 def loop(ds, tmp_path, monkeypatch, request):
-    """Pushes the dataset to the remote `loop`, a local sshd; returns what a kernel needs to know."""
+    """Pushes the dataset to the remote `loop`, a local sshd; returns what a kernel must know."""
 
     def push() -> dict[str, str]:
         server, there = request.getfixturevalue("server"), tmp_path / "there/datasets"
@@ -488,11 +520,11 @@ def test_a_killed_kernel_leaves_before_or_after_and_the_panel_says_which(
         else:
             reopened = desk.again(again, w.panel)
             expect(reopened.part("earlier").first).to_be_hidden()
-    ds.snapshot("next")
     if write == "push":
         ds.sync_plan("loop").apply("push")
         assert len(events(told, "push")) == before + 1, "done once, whoever finished it"
     else:
+        ds.snapshot("next")
         assert len(events(told, w.action)) == before + (fault != "kill before")
     told.validate()
 
