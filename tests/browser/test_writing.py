@@ -291,8 +291,8 @@ def test_materialize_with_each_choice_and_a_change_in_between(desk, ds):
     number(shown, "cells", 1)
     confirmed(shown)
     expect(shown.part("take-m")).to_have_count(0)
-    archived = [p.name for p in (ds.dir / "_derived/_archived").rglob("*.parquet")]
-    assert (parts(ds, "m"), archived) == (0, [aside.name])
+    archived = list((ds.dir / "_derived/_archived").rglob(f"{aside.stem}*"))
+    assert (parts(ds, "m"), len(archived)) == (0, 1)
     assert (ds.head(1)["m__z"].iloc[0], parts(ds, "k")) == (5, 1)
     shown.part("fate").select_option("drop")
     shown.part("take-k").check()

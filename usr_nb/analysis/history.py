@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from usr_nb.analysis.changes import Changes, column_changes
 from usr_nb.analysis.sentences import part_sentence, run_sentence, sentence, values_of
 from usr_nb.contract.events import decode_event, operation_of
 from usr_nb.contract.times import to_text
@@ -432,6 +433,19 @@ class EventHistory:
             counts["import_rows"], counts["tombstone"], counts["restore"],
             dict(written.most_common()),
         )  # fmt: skip
+
+    def changes(self, first: int, second: int) -> Changes:
+        """Return what became of each column's values between the events at two lines.
+
+        Raises
+        ------
+        ValidationError
+            If one of the lines is no event.
+        """
+        low, high = min(first, second), max(first, second)
+        self.event(low), self.event(high)
+        since = [h for h in self._heads() if h.line > low]
+        return column_changes(self._ds, ((h.line <= high, e) for h, e in self._events(since)))
 
     def _moment(self, line: int) -> Moment:
         event = self.event(line)

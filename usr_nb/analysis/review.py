@@ -276,11 +276,11 @@ class Review:
         ValidationError, RecordNotFound
             If a field, value or id is unknown. Nothing was written.
         """
-        saved = self.save(decisions, reason=reason, undoes=undoes, actor=actor)
+        saved = self.commit(decisions, reason=reason, undoes=undoes, actor=actor)
         self.adopt(saved)
         return saved.receipt
 
-    def save(
+    def commit(
         self,
         decisions: Iterable[Decision],
         *,
@@ -320,7 +320,7 @@ class Review:
         return Saved(receipt, self._tally(now.cells), now)
 
     def adopt(self, saved: Saved) -> None:
-        """Show the dataset as it is after a save; one that was overtaken changes nothing."""
+        """Show the dataset as it is after a commit; one that was overtaken changes nothing."""
         if self._at is not None and saved.now.slot <= self._at.slot:
             if saved.now is not self._at:
                 saved.now.stack.close()

@@ -160,7 +160,7 @@ class CuratePanel(WritingPanel):
 
         def work() -> Saved:
             with self._one_by_one:
-                saved = review.save(
+                saved = review.commit(
                     decisions, reason=args["reason"] or None, undoes=args["undoes"] or None,
                     token=token,
                 )  # fmt: skip

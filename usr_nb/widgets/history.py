@@ -6,10 +6,12 @@ import json
 from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
+from usr_nb.analysis.changes import Changes
 from usr_nb.analysis.history import EventFilter, EventHistory, Item
 from usr_nb.analysis.provenance import setter_line, value_text, why_steps
 from usr_nb.dataset.core import Dataset
 from usr_nb.widgets.base import Panel, front_end
+from usr_nb.widgets.jobs import Task
 from usr_nb.widgets.messages import (
     COPY_BYTES,
     EVENTS_PAGE,
@@ -52,6 +54,8 @@ class HistoryPanel(Panel):
         "parts": {"line": Whole(), **WANTED},
         "event": {"line": Whole()},
         "compare": {"first": Whole(), "second": Whole()},
+        "changes": {"first": Whole(), "second": Whole()},
+        "changes_now": {},
         "actions": {},
         "why": {"id": Text(most=ID_LENGTH), "column": Text(most=_NAME_LENGTH)},
         "columns": {},
@@ -61,6 +65,7 @@ class HistoryPanel(Panel):
     def __init__(self, ds: Dataset) -> None:
         self._ds = ds
         self._log = EventHistory(ds)
+        self._changes: Task[Changes] | None = None
         super().__init__(summary=_summary(ds, self._log))
 
     def __repr__(self) -> str:
@@ -90,6 +95,22 @@ class HistoryPanel(Panel):
     def on_compare(self, args: Args) -> Answer:
         """Say what happened between two events."""
         return Answer(asdict(self._log.compare(args["first"], args["second"])))
+
+    def on_changes(self, args: Args) -> Answer:
+        """Begin to compare two moments column by column, in a thread."""
+        first, second = args["first"], args["second"]
+        self._changes = Task(lambda: self._log.changes(first, second)).start()
+        return self.on_changes_now({})
+
+    def on_changes_now(self, _args: Args) -> Answer:
+        """Say what changed per column, once it is known."""
+        task = self._changes
+        if task is None or (task.result is None and task.error is None):
+            return Answer({"state": "none" if task is None else "running"})
+        if task.error is not None:
+            raise task.error
+        assert task.result is not None  # noqa: S101 - looked at above
+        return Answer({"state": "done", **asdict(task.result)})
 
     def on_actions(self, _args: Args) -> Answer:
         """Say which actions there are, and how often."""

@@ -209,7 +209,7 @@ def _columns(plan: Outline) -> Iterator[ColumnShare]:
         start += n
         for name in names:
             now, old = after.column(name), before.column(name) if name in there else None
-            differs = _differs(old, now)
+            differs = unlike(old, now)
             if mask is not None:
                 differs &= mask
             valid = np.asarray(now.is_valid().to_numpy(zero_copy_only=False), bool)
@@ -227,7 +227,7 @@ def _columns(plan: Outline) -> Iterator[ColumnShare]:
                           tuple(examples[name]))  # fmt: skip
 
 
-def _differs(before: pa.Array | None, after: pa.Array) -> Mask:
+def unlike(before: pa.Array | None, after: pa.Array) -> Mask:
     """Return which cells are not the same; NaN is NaN."""
     valid = np.asarray(after.is_valid().to_numpy(zero_copy_only=False), bool)
     if before is None:

@@ -4,7 +4,8 @@ import "./history.css";
 import { el, Scope, setOptions } from "../lib/dom.js";
 import { makeFrame, ready, whileVisible } from "../lib/frame.js";
 import { grouped } from "../lib/numbers.js";
-import { comparisonLines, counted, localTime, utcText } from "./words.js";
+import { table } from "../lib/tables.js";
+import { changeLines, comparisonLines, counted, localTime, utcText } from "./words.js";
 import { whyForm } from "./why.js";
 import limits from "../../limits.json" with { type: "json" };
 
@@ -215,11 +216,35 @@ function render(host) {
       }
       compared.replaceChildren(
         el("h4", {}, `${localTime(c.before.at)} → ${localTime(c.after.at)}`),
-        ...comparisonLines(c).map((line) => el("p", {}, line)), bars,
+        ...comparisonLines(c).map((line) => el("p", {}, line)), bars, ...(Object.keys(c.written).length > 0 ? [perColumn(first, second)] : []),
       );
     } catch (error) {
       frame.fail(error);
     }
+  }
+
+  /** What became of each column is worked out when it is asked for. @param {number} one @param {number} two */
+  function perColumn(one, two) {
+    const ask = button("per-column", "per column…", "Compare the values of both moments, column by column");
+    const place = el("div", {}, ask);
+    ask.addEventListener("click", async () => {
+      ask.disabled = true;
+      ask.textContent = "comparing…";
+      try {
+        let reply = await wire.request("changes", { first: one, second: two });
+        while (reply?.data.state === "running" && !scope.signal.aborted) {
+          await new Promise((go) => setTimeout(go, limits.JOB_MS));
+          reply = await wire.request("changes_now");
+        }
+        if (reply?.data.state !== "done" || !place.isConnected) return;
+        place.replaceChildren(...changeLines(reply.data.unknown).map((line) => el("p", {}, line)),
+          table(["column", "first values", "other values", "values gone"], reply.data.columns.map((/** @type {any} */ x) => [x.name, x.added, x.changed, x.removed]), "change"));
+      } catch (error) {
+        place.replaceChildren();
+        frame.fail(error);
+      }
+    });
+    return place;
   }
 
   const first = () => void load(0);

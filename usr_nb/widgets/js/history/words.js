@@ -54,6 +54,9 @@ export function comparisonLines(c) {
   ].filter((line) => line !== null);
 }
 
+/** What cannot be compared, and why. @param {Record<string, string>} unknown namespace to reason */
+export const changeLines = (unknown) => Object.entries(unknown).map(([ns, why]) => `${ns}: its values of then are not known, ${why}.`);
+
 /**
  * @typedef {{ role: "winner" | "shadowed" | "earlier" | "base", decides: boolean, value: string | null, path: string, at: string,
  *   who: string, did: string, gone: string }} Step

@@ -1,4 +1,5 @@
 /** Small tables of what a plan shows. */
+import "./tables.css";
 import { el } from "./dom.js";
 import { grouped } from "./numbers.js";
 
