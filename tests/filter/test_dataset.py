@@ -312,6 +312,13 @@ def test_many_kept_sequences_of_growing_length_are_still_compared():
         far_apart(["A"] * 60_000, metric="hamming", minimum=1)
 
 
+@pytest.mark.parametrize("metric", ["hamming", "edit"])
+def test_sequences_longer_than_all_that_are_kept_are_compared(metric):
+    texts = ["A" * 67, "A" * 200, "A" * 66 + "C", "A" * 500, "C" * 200, "A" * 67]
+    found = list(far_apart(texts, metric=metric, minimum=2))
+    assert found == plainly_apart(texts, metric, 2) == [True, True, False, True, True, False]
+
+
 def test_a_distance_stops_at_the_number_that_is_wanted(ds):
     assert picked(ds, metric="hamming", min_distance=9, top=2) == [0, 1]
     assert picked(ds, metric="hamming", min_distance=9) == [0, 1, 3, 4, 6]

@@ -135,6 +135,8 @@ class _Kept:
 
 def _hamming_near(letters: Codes, kept: _Kept, minimum: int) -> bool:
     others, _ = kept.of_size(len(letters), len(letters))
+    if len(others) == 0:
+        return False  # The table may be narrower than a sequence longer than all in it.
     return bool(((others != letters).sum(axis=1) < minimum).any())
 
 
