@@ -342,7 +342,7 @@ def test_groups_know_themselves():
         (["head", "demo", "--where", "X_value is null"], "'quickstart__X_value'"),
         (["ls", "--root", "nowhere"], "Check --root."),
         (["import", "demo", "--path", "semi.csv"], "separated by semicolons"),
-        (["import", "demo", "--path", "seq.csv"], "Name the one with the sequences 'sequence'."),
+        (["import", "demo", "--path", "seq.csv"], "--rename seq=sequence"),
         (["import", "demo", "--path", "n.csv"], "alphabet dna_5"),
         (["cell", "demo", "--col", "id", "--row", "99"], "Rows count from 0."),
         (["namespace", "register", "n2", "--columns", "x:list<"], "list<float64>"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import math
@@ -325,6 +326,41 @@ def test_where_is_the_same_for_every_command(root: Path, demo: Dataset, where: s
     got = run("get", "demo", "--id-file", "all.csv", "--where", where, "--format", "json")
     assert [r["id"] for r in got.data] == ids
     assert got.err == f"{len(ids)} of 36 records match.\n"
+
+
+def test_what_was_picked_is_exported_in_its_order(root: Path, demo: Dataset):
+    picked = run("pick", "demo", "--order-by", "gc desc, id", "--top", "4", "--format", "csv").out
+    Path("picks.csv").write_text(picked)
+    ids = picked.split()[1:]
+    by = dict(demo.head(99)[["id", "sequence"]].itertuples(index=False))
+    done = run("export", "demo", "--out", "o.fa", "--id-file", "picks.csv")
+    assert done.out == "exported 4 of 36 records to o.fa (32 not picked)\n"
+    assert Path("o.fa").read_text() == "".join(f">{i}\n{by[i]}\n" for i in ids)
+    argv = ["export", "demo", "--id", ",".join(ids), "--columns", "id"]
+    assert run(*argv, "--out", "o.csv.gz", "--order-by", "id").code == 0
+    assert gzip.decompress(Path("o.csv.gz").read_bytes()).decode().split() == [
+        '"id"', *(f'"{i}"' for i in sorted(ids))
+    ]  # fmt: skip
+    assert run(*argv, "--out", "o.jsonl", "--where", f'id == "{ids[2]}"').code == 0
+    assert json.loads(Path("o.jsonl").read_text()) == {"id": ids[2]}
+    assert run("delete", "demo", "--id", ids[1]).code == 0
+    for wrong, code in (([*argv, "--out", "p.csv"], 4), (["export", "demo", "--out", "p.x"], 2),
+                        (["export", "demo", "--out", "p.fa", "--id", "0000000"], 4)):  # fmt: skip
+        assert run(*wrong).code == code
+    assert not list(Path.cwd().glob("p.*"))
+
+
+def test_a_list_says_what_lies_beside_the_base(root: Path, demo: Dataset):
+    size = sum(f.stat().st_size for f in (demo.dir / "_derived").rglob("*.parquet"))
+    demo.tombstone(demo.head(1)["id"][0])
+    shown = run("ls").out.splitlines()
+    assert shown[0].split("  ")[:1] == ["dataset"]
+    assert "base cols  base size  overlays" in shown[0]
+    assert f"  1, {render.size_text(size)}  " in shown[1]
+    assert "  –  " in shown[2]
+    assert set(run("ls", "--format", "json").data[0]) == {
+        "dataset", "rows", "cols", "size_bytes", "updated"
+    }  # fmt: skip
 
 
 def test_export_sorts_and_stops(root: Path, demo: Dataset):

@@ -35,7 +35,8 @@ KIND = {
     **dict.fromkeys(("fmt", "from_", "on_conflict", "key", "backend", "aggregate", "mode",
                      "if_duplicate",
                      "coerce_overlap", "registry_mode", "qc_status", "split", "dedupe",
-                     "bio_type", "alphabet", "keep", "better", "number", "metric"), "WORD"),
+                     "bio_type", "alphabet", "keep", "better", "number", "metric",
+                     "rename"), "WORD"),
     **dict.fromkeys(("sample", "n", "row", "limit", "min_tfbs_len", "expected_length", "length",
                      "x_dim", "y_dim", "seed", "port", "top", "min_distance"), "NUMBER"),
 }  # fmt: skip

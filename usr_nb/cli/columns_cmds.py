@@ -27,6 +27,8 @@ def list_(*, root: options.Root = None, fmt: options.Show = "auto") -> None:
         {"column": name, **{f: getattr(info, f) for f in FIELDS}} for name, info in found.items()
     ]
     render.emit(fmt, items, sheets.of_dicts(items, ("column", *FIELDS)))
+    if not items:
+        say.note("Nothing is said of any column. Say it with `usr columns set COLUMN --unit ...`.")
 
 
 @columns.command("set")

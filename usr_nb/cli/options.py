@@ -123,6 +123,13 @@ IdFile = Annotated[
         "--id-file", metavar="FILE", help="A file with one id per line.", show_default=False
     ),
 ]
+Rename = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rename", metavar="OLD=NEW", help="Another name for a column; repeat.",
+        show_default=False,
+    ),
+]  # fmt: skip
 AllowMissing = Annotated[
     bool, typer.Option("--allow-missing", help="Skip what the dataset does not have.")
 ]
@@ -190,6 +197,24 @@ def ids_of(ids: Sequence[str] | None, id_file: Path | None) -> list[str]:
     if not found:
         raise ValidationError("No id was given", hint="Name records with --id or --id-file.")
     return found
+
+
+def renames(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Return the names that ``--rename OLD=NEW`` gives: old to new.
+
+    Examples
+    --------
+    >>> renames(["LLR (nats)=llr"]), renames(None)
+    ({'LLR (nats)': 'llr'}, {})
+    """
+    split_pairs = [(p, p.rpartition("=")) for p in pairs or ()]
+    for pair, (old, _, new) in split_pairs:
+        if not old or not new.strip():
+            raise ValidationError(
+                f"--rename {pair!r} is not OLD=NEW",
+                hint="Write it like: --rename 'LLR (nats)=llr'.",
+            )
+    return {old: new.strip() for _, (old, _, new) in split_pairs}
 
 
 def usual_alphabet(bio_type: str) -> str:

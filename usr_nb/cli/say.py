@@ -180,4 +180,7 @@ def count(n: int, noun: str) -> str:
 def ignored(names: list[str]) -> None:
     """Name the columns that an import left out."""
     if names:
-        note(f"ignored columns: {', '.join(names)}. Attach them with `usr attach`.")
+        note(
+            f"ignored columns: {', '.join(names)}. --keep NAMESPACE imports them too; "
+            "`usr attach` adds them later."
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from usr_nb.contract.times import to_text
 from usr_nb.contract.types import type_text
 from usr_nb.dataset.doctor.report import Checkup, Finding
 from usr_nb.dataset.filters import NamedFilter
+from usr_nb.dataset.report import ImportReport
 
 _STATS: Final = (
     "column", "namespace", "type", "rows", "non_null", "null_pct", "example", "min", "mean", "max",
@@ -30,8 +32,9 @@ def info_sheet(found: Mapping[str, Any]) -> Sheet:
         "path": found["path"],
         "rows": f"{found['rows']:,} "
         f"({found['rows_live']:,} live, {found['rows_deleted']:,} deleted)",
-        "columns": f"{len(found['columns'])}: {', '.join(found['columns'])}",
-        "base": render.size_text(found["size_bytes"]),
+        "columns": f"{len(found['columns'])}",
+        **_columns_by_namespace(found["columns"]),
+        "base size": render.size_text(found["size_bytes"]),
         "updated": render.to_second(found["updated"]),
         "created": render.to_second(found["created_at"]),
         "registry": found["registry_hash"],
@@ -39,16 +42,40 @@ def info_sheet(found: Mapping[str, Any]) -> Sheet:
     for o in found["overlays"]:
         parts = f"{o['parts']} part{'' if o['parts'] == 1 else 's'}"
         facts[f"overlay {o['namespace']}"] = (
-            f"{parts} by {o['key']}, {o['rows']:,} rows, {render.size_text(o['size_bytes'])}: "
-            f"{', '.join(c.removeprefix(o['namespace'] + '__') for c in o['columns'])}"
+            f"{parts} by {o['key']}, {say.count(o['rows'], 'row')}, "
+            f"{render.size_text(o['size_bytes'])}: {say.count(len(o['columns']), 'column')}"
         )
     return Sheet(list(facts), [list(facts.values())], tall=True)
+
+
+def _columns_by_namespace(names: Sequence[str]) -> dict[str, str]:
+    """Return the columns, those of a namespace together and without its name."""
+    groups: dict[str | None, list[str]] = {}
+    for name in names:
+        ns = namespace_of(name)
+        groups.setdefault(ns, []).append(name.removeprefix(f"{ns}__"))
+    return {f"columns {ns or 'essential'}": ", ".join(fields) for ns, fields in groups.items()}
 
 
 def facts(found: Mapping[str, Any]) -> Sheet:
     """Return a dict as one fact per line."""
     values = [_fact(v) for v in found.values()]
     return Sheet([k.replace("_", " ") for k in found], [values], tall=True)
+
+
+def report_sheet(found: ImportReport) -> Sheet:
+    """Return what an import would do, one fact per line; of what is kept only if something is."""
+    plain = asdict(found)
+    kept = plain.pop("kept_columns")
+    proposed = plain.pop("proposed")
+    if kept:
+        plain["kept_columns"] = [f"{source} → {column}" for source, column in kept.items()]
+    if proposed:
+        namespace = namespace_of(proposed)
+        plain["to_keep_types"] = (
+            f"register first: usr namespace register {namespace} --columns '{proposed}'"
+        )
+    return facts(plain)
 
 
 def _fact(value: Any) -> Any:

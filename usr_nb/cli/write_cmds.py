@@ -70,13 +70,14 @@ def import_(
         str | None,
         typer.Option(
             metavar="NAMESPACE",
-            help="Store all other columns as an overlay of it.",
+            help="Store all other columns as an overlay of it; --dry-run proposes types.",
             show_default=False,
         ),
     ] = None,
     keep_values: Annotated[
         bool, typer.Option("--keep-values", help="Rows once removed get their old values back.")
     ] = False,
+    rename: options.Rename = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would do, and what is in the file.")
     ] = False,
@@ -90,17 +91,17 @@ def import_(
     ds = target.dataset(dataset, root)
     letters = alphabet or options.usual_alphabet(bio_type)
     shared: Any = {"fmt": from_, "default_bio_type": bio_type, "default_alphabet": letters,
-                   "on_conflict": on_conflict, "strip_stop": strip_stop}  # fmt: skip
+                   "on_conflict": on_conflict, "strip_stop": strip_stop, "keep": keep,
+                   "rename": options.renames(rename)}  # fmt: skip
     if dry_run:
         with say.working("reading"):
-            report = asdict(ds.import_report(path, **shared))
-        return render.emit(fmt, report, views.facts(report))
+            report = ds.import_report(path, **shared)
+        return render.emit(fmt, asdict(report), views.report_sheet(report))
     say.place(ds)
     with say.working("importing"):
-        done = ds.import_file(path, source=source, keep=keep, keep_values=keep_values, **shared)
+        done = ds.import_file(path, source=source, keep_values=keep_values, **shared)
     say.ignored(done.ignored_columns)
-    say.result(words.imported(done))
-    return None
+    return say.result(words.imported(done))
 
 
 @app.command()
@@ -108,7 +109,7 @@ def attach(
     dataset: options.Target = None,
     *,
     path: FilePath,
-    namespace: Annotated[str, typer.Option(help="A registered namespace.")],
+    namespace: Annotated[str, typer.Option(help="Its namespace, registered or to be.")],
     key: Annotated[Key, typer.Option(help="What rows are matched by.")] = "id",
     key_col: Annotated[
         str | None, typer.Option(help="The column with the key.", show_default=False)
@@ -136,6 +137,10 @@ def attach(
     aggregate: Annotated[
         Aggregate | None, typer.Option(help="Fold repeated keys.", show_default=False)
     ] = None,
+    rename: options.Rename = None,
+    register: Annotated[
+        bool, typer.Option("--register", help="Register missing columns; types by their cells.")
+    ] = False,
     dry_run: plans.DryRun = False,
     root: options.Root = None,
     fmt: options.Show = "auto",
@@ -147,7 +152,8 @@ def attach(
     ds = target.dataset(dataset, root)
     asked: Any = {"key": key, "key_col": key_col, "columns": options.split(columns),
                   "allow_overwrite": allow_overwrite, "allow_missing": allow_missing, "note": note,
-                  "parse_json": parse_json, "match": match, "aggregate": aggregate}  # fmt: skip
+                  "parse_json": parse_json, "match": match, "aggregate": aggregate,
+                  "rename": options.renames(rename), "register": register}  # fmt: skip
     if dry_run:
         with say.working("looking"):
             plan = ds.plan_attach(path, namespace, **asked)
@@ -206,8 +212,13 @@ def materialize(
 def export(
     dataset: options.Target = None,
     *,
-    fmt: Annotated[ExportFormat, typer.Option("--fmt", help="The format.")],
     out: Annotated[Path, typer.Option("--out", help="The file; it is replaced if it exists.")],
+    fmt: Annotated[
+        ExportFormat | None,
+        typer.Option("--fmt", help="The format. Default: by suffix of OUT.", show_default=False),
+    ] = None,
+    ids: options.Ids = None,
+    id_file: options.IdFile = None,
     columns: options.Columns = None,
     where: options.Where = None,
     order_by: options.OrderBy = None,
@@ -233,14 +244,16 @@ def export(
 ) -> None:
     """Write records to a file of another format.
 
-    csv, jsonl, parquet or FASTA. Says how many masked and failed records are among them.
+    csv, jsonl, parquet or FASTA. Says how many masked and failed records are among them. The ids
+    that `usr pick` prints are read with --id-file, and keep their order.
     """
     ds = target.dataset(dataset, root)
+    wanted = options.ids_of(ids, id_file) if ids or id_file else None
     with say.working("exporting"):
         done = ds.export(
             fmt, out, options.split(columns), include_deleted, safe_csv=safe_csv, names=names,
             where=options.filter_of(ds, where), order_by=order_by or (), top=top,
-            column_info=column_info,
+            column_info=column_info, ids=wanted,
         )  # fmt: skip
     say.note(f"of these, {done.masked:,} masked and {done.failed:,} with qc_status fail")
     say.result(words.exported(done))

@@ -144,12 +144,24 @@ def alphabet_hint(letter: str, alphabet: str) -> str | None:
         return "T is a DNA letter: import with bio_type dna and alphabet dna_4."
     if letter in "-.":
         return "Gaps are not stored: remove them first."
+    return None if kind == "protein" else _no_base_hint(up, kind)
+
+
+def _no_base_hint(letter: str, kind: str) -> str | None:
+    if letter in "RYSWKMBDHV":
+        return (
+            f"{letter} is an IUPAC code for several bases, which no alphabet holds: write N there "
+            f"and use alphabet {kind}_5. If this is protein, import it with bio_type protein."
+        )
+    if letter in ALPHABETS["protein_20"]:
+        return "If this is protein, import it with bio_type protein (--bio-type protein)."
     return None
 
 
 def alphabet_error(row: int, position: int, letter: str, alphabet: str, more: int) -> AlphabetError:
     """Build the error for a wrong letter; `row` is 1-based, `position` 0-based."""
-    others = f" ({more:,} more rows have wrong letters)" if more else ""
+    rows = "row has" if more == 1 else "rows have"
+    others = f" ({more:,} more {rows} wrong letters)" if more else ""
     return AlphabetError(
         f"Row {row}: letter {letter!r} at position {position + 1} is not in {alphabet}{others}",
         hint=join_hints(alphabet_hint(letter, alphabet), "Nothing was imported."),

@@ -128,7 +128,7 @@ class Registry(Mapping[str, NamespaceEntry]):
                 hint=join_hints(
                     did_you_mean(namespace, self),
                     f"Register it: usr namespace register {namespace} "
-                    f"--columns {namespace}__<field>:<type>",
+                    f"--columns {namespace}__<field>:<type>; or attach with --register.",
                 ),
             )
         return found
@@ -143,7 +143,8 @@ class Registry(Mapping[str, NamespaceEntry]):
                 hint=join_hints(
                     did_you_mean(name, entry.column_names),
                     f"Registered are {', '.join(entry.column_names)}. Add it: usr namespace "
-                    f"register {namespace} --columns ...,{name}:<type> --overwrite",
+                    f"register {namespace} --columns ...,{name}:<type> --overwrite; or attach "
+                    "with --register.",
                 ),
             )
         return found

@@ -18,6 +18,7 @@ from usr_nb.contract.columns import Columns, as_yaml
 from usr_nb.contract.progress import tracked
 from usr_nb.dataset.context import Context
 from usr_nb.dataset.fasta import fasta_bytes, naming
+from usr_nb.dataset.ids import find_shown
 from usr_nb.dataset.safecsv import harmless
 from usr_nb.dataset.values import json_text
 from usr_nb.errors import ValidationError, did_you_mean
@@ -25,6 +26,7 @@ from usr_nb.filter.kept import Where
 from usr_nb.filter.order import By
 from usr_nb.filter.sorted import chosen_rows
 from usr_nb.overlay.merge import Merged
+from usr_nb.readers import guess_format
 from usr_nb.storage import columnsfile, door
 from usr_nb.storage.door import Sink
 from usr_nb.storage.inside import check_output
@@ -54,7 +56,7 @@ class ExportResult:
 
 def export(
     ctx: Context,
-    fmt: str,
+    fmt: str | None,
     out: str | os.PathLike[str],
     *,
     columns: Sequence[str] | None,
@@ -65,6 +67,7 @@ def export(
     column_info: bool = False,
     order_by: By | Sequence[By] = (),
     top: int | None = None,
+    ids: Iterable[str] | None = None,
 ) -> ExportResult:
     """Write the merged records to a file, which appears whole or not at all."""
     writers: dict[str, Callable[[Any, pa.Schema, Iterable[pa.RecordBatch]], int]] = {
@@ -72,6 +75,8 @@ def export(
         "jsonl": write_jsonl,
         "parquet": _write_parquet,
     }
+    if fmt is None:
+        fmt = format_of(out)
     if fmt not in EXPORT_FORMATS:
         raise ValidationError(
             f"Export format {str(fmt)[:40]!r} is not known",
@@ -88,7 +93,8 @@ def export(
         )
     path = check_output(user_path(out))
     with ctx.merged(include_deleted=include_deleted) as found:
-        merged = chosen_rows(found, where, order_by=order_by, top=top)
+        rows = None if ids is None else find_shown(found, ids)
+        merged = chosen_rows(found, where, order_by=order_by, top=top, rows=rows)
         chosen = merged.check_columns(["id"] if fmt == "fasta" else columns)
         infos = columnsfile.load(ctx.root)
         schema = pa.schema([_told(merged.field(n), infos) for n in chosen])
@@ -112,6 +118,32 @@ def export(
     return ExportResult(
         str(path), counted.rows, counted.masked, counted.failed, hidden, shown - counted.rows
     )
+
+
+def format_of(out: str | os.PathLike[str]) -> str:
+    """Return the format that a file's name asks for, ``.gz`` left out.
+
+    Raises
+    ------
+    ValidationError
+        If its suffix is that of none.
+
+    Examples
+    --------
+    >>> format_of("picked.fa"), format_of("all.csv.gz")
+    ('fasta', 'csv')
+    """
+    name = os.fspath(out).removesuffix(".gz")
+    try:
+        found: str = guess_format(name)
+    except ValidationError:
+        found = ""
+    if found not in EXPORT_FORMATS:
+        raise ValidationError(
+            f"{os.fspath(out)}: its name says no format that is exported",
+            hint=f"Say --fmt {'|'.join(EXPORT_FORMATS)}, or end it in .csv, .jsonl, .parquet, .fa.",
+        )
+    return found
 
 
 def _told(field: pa.Field, infos: Columns) -> pa.Field:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,8 @@ from usr_nb.dataset.face_base import Face
 from usr_nb.dataset.incoming import OnConflict
 from usr_nb.dataset.ingest import AddSequencesResult, ImportRequest
 from usr_nb.dataset.report import ImportReport, import_report
-from usr_nb.readers import Rows, open_rows
+from usr_nb.dataset.values import rename_words
+from usr_nb.readers import Rows, open_rows, renamed
 
 PathLike = str | os.PathLike[str]
 
@@ -115,19 +117,22 @@ class ImportingFace(Face):
         strip_stop: bool = False,
         keep: str | None = None,
         keep_values: bool = False,
+        rename: Mapping[str, str] | None = None,
         actor: Actor | None = None,
     ) -> AddSequencesResult:
         """Import a csv, tsv, jsonl, parquet, xlsx or FASTA file.
 
-        `fmt` is guessed from the suffix if it is not given. ``source`` of a row is the argument,
+        `fmt` is guessed from the suffix if it is not given, `rename` gives columns other names
+        (``{"Sequence (5'->3')": "sequence"}``). ``source`` of a row is the argument,
         else the row's, else the path as given. The result names the columns that were ignored
         (``ids`` is empty); the other options are those of :meth:`import_rows`.
         """
-        opened = open_rows(path, fmt=fmt)
+        opened = renamed(open_rows(path, fmt=fmt), rename or {})
         request = ImportRequest(
             default_bio_type=default_bio_type, default_alphabet=default_alphabet, source=source,
-            args={"path": str(path), "format": opened.format},
-            command=["--from", opened.format, "--path", str(path)],
+            args={"path": str(path), "format": opened.format,
+                  **({"rename": dict(rename)} if rename else {})},
+            command=["--from", opened.format, "--path", str(path), *rename_words(rename)],
             strip_stop=strip_stop, on_conflict=on_conflict, keep=keep, keep_values=keep_values,
             actor=actor,
         )  # fmt: skip
@@ -142,12 +147,14 @@ class ImportingFace(Face):
         default_alphabet: str = "dna_4",
         on_conflict: OnConflict = "error",
         strip_stop: bool = False,
+        keep: str | None = None,
+        rename: Mapping[str, str] | None = None,
     ) -> ImportReport:
         """Say what an import would do, and what is in the sequences; writes nothing (IMP-1)."""
-        opened = open_rows(source, fmt=fmt)
+        opened = renamed(open_rows(source, fmt=fmt), rename or {})
         request = ImportRequest(
             default_bio_type=default_bio_type, default_alphabet=default_alphabet, source=None,
-            args={}, command=(), strip_stop=strip_stop, on_conflict=on_conflict,
+            args={}, command=(), strip_stop=strip_stop, on_conflict=on_conflict, keep=keep,
         )  # fmt: skip
         return import_report(self._ctx, opened, request)
 

@@ -117,7 +117,7 @@ class PlanningFace(Face):
             self.name, name or path, namespace,
             key=key or "id", key_col=key_col, columns=columns, allow_overwrite=allow_overwrite,
             allow_missing=allow_missing, parse_json=parse_json, backend="pyarrow", note=note,
-            match=match, aggregate=aggregate, actor=actor, rename=rename,
+            match=match, aggregate=aggregate, actor=actor, rename=rename, register=register,
         )  # fmt: skip
         choose = key is None and match is None
         wish = AttachWish(request, choose, register, dict(types or {}), owner, description)

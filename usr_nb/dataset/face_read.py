@@ -345,7 +345,7 @@ class ReadingFace(Face):
 
     def export(
         self,
-        fmt: ExportFormat,
+        fmt: ExportFormat | None,
         out: PathLike,
         columns: Sequence[str] | None = None,
         include_deleted: bool = False,
@@ -356,6 +356,7 @@ class ReadingFace(Face):
         column_info: bool = False,
         order_by: By | Sequence[By] = (),
         top: int | None = None,
+        ids: Iterable[str] | None = None,
     ) -> ExportResult:
         """Write the merged records to a csv, jsonl, parquet or fasta file.
 
@@ -364,8 +365,8 @@ class ReadingFace(Face):
 
         Parameters
         ----------
-        fmt : {"csv", "jsonl", "parquet", "fasta"}
-            The form.
+        fmt : {"csv", "jsonl", "parquet", "fasta"} or None
+            The form; None goes by the suffix of `out`.
         out : path
             The file, replaced if it is there; it appears whole or not at all.
         columns : sequence of str, optional
@@ -388,16 +389,19 @@ class ReadingFace(Face):
             Best first, as ``"evo2__llr desc, length"``; base order by default and among equals.
         top : int, optional
             At most so many records, the first in that order.
+        ids : iterable of str, optional
+            Only these records, in this order unless `order_by` is given; such as
+            ``ds.pick(...).ids``.
 
         Raises
         ------
-        PathNotFound, ValidationError
-            If the file cannot be written there, or is one of a dataset's own.
+        PathNotFound, RecordNotFound, ValidationError
+            If the file cannot be written there, or is one of a dataset's own; if an id is unknown.
         """
         return export.export(
             self._ctx, fmt, out, columns=columns, include_deleted=include_deleted, names=names,
             safe_csv=safe_csv, where=where, order_by=order_by, top=top,
-            column_info=column_info,
+            column_info=column_info, ids=ids,
         )  # fmt: skip
 
     def get_state(

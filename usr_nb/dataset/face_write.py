@@ -12,6 +12,7 @@ from usr_nb.dataset import filters, maintenance, overlays, records, selections
 from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
 from usr_nb.dataset.overlays import Written
+from usr_nb.dataset.plans.attach import attach_registering
 from usr_nb.dataset.values import redact_text
 from usr_nb.filter.selection import Selection
 from usr_nb.filter.tree import Filter
@@ -40,6 +41,8 @@ class WritingFace(Face):
         note: str = "",
         match: str | None = None,
         aggregate: Aggregate | None = None,
+        rename: Mapping[str, str] | None = None,
+        register: bool = False,
         actor: Actor | None = None,
     ) -> int:
         """Attach columns of a file (or table) as one new overlay part; returns the rows matched.
@@ -49,7 +52,8 @@ class WritingFace(Face):
         return self.attach_file(
             path, namespace, key=key, key_col=key_col, columns=columns,
             allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
-            backend=backend, note=note, match=match, aggregate=aggregate, actor=actor,
+            backend=backend, note=note, match=match, aggregate=aggregate, rename=rename,
+            register=register, actor=actor,
         ).matched  # fmt: skip
 
     attach_columns = attach
@@ -69,6 +73,8 @@ class WritingFace(Face):
         note: str = "",
         match: str | None = None,
         aggregate: Aggregate | None = None,
+        rename: Mapping[str, str] | None = None,
+        register: bool = False,
         actor: Actor | None = None,
     ) -> Written:
         """Attach columns of a file (or table) as one new overlay part; returns what it holds.
@@ -98,6 +104,11 @@ class WritingFace(Face):
             such values (by default a column of that name), and the part is stored by id.
         aggregate : {"mean", "median", "first", "list"}, optional
             Fold rows that repeat a key; their number is stored in ``<namespace>__n`` if registered.
+        rename : mapping of str to str, optional
+            Other names for columns: ``{"LLR (nats)": "llr"}``.
+        register : bool
+            Register the columns that are missing, and the namespace if it is, with types proposed
+            from their cells (:meth:`plan_attach` shows and takes other ones).
 
         Raises
         ------
@@ -105,15 +116,22 @@ class WritingFace(Face):
             With 1-based rows. Nothing was attached.
         """
         registry = self._ctx.registry()
-        rows = overlays.open_source(
-            path, registry, namespace, backend=backend, parse_json=parse_json, aggregate=aggregate
-        )
+        if register and namespace not in registry:
+            rows = open_rows(path)
+        else:
+            rows = overlays.open_source(
+                path, registry, namespace, backend=backend, parse_json=parse_json,
+                aggregate=aggregate,
+            )  # fmt: skip
         request = overlays.attach_request(
             self.name, str(path) if rows.format != "table" or backend == "duckdb" else None,
             namespace, key=key, key_col=key_col, columns=columns,
             allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,
             backend=backend, note=note, match=match, aggregate=aggregate, actor=actor,
+            rename=rename, register=register,
         )  # fmt: skip
+        if register:
+            return attach_registering(self._ctx, rows, request)
         return overlays.write_part(self._ctx, rows, request)
 
     def write_overlay(

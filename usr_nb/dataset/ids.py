@@ -107,6 +107,24 @@ def find(merged: Merged, ids: str | Iterable[str], *, allow_missing: bool | None
     return Found(list(full), np.fromiter(full.values(), np.int64, len(full)), missing)
 
 
+def find_shown(merged: Merged, ids: str | Iterable[str]) -> npt.NDArray[np.int64]:
+    """Return the base rows of some ids, in the order asked for; all must be there to be seen.
+
+    Raises
+    ------
+    RecordNotFound
+        If one is unknown, hidden by a tombstone, or an ambiguous prefix.
+    """
+    found = find(merged, ids, allow_missing=None)
+    hidden_at = np.flatnonzero(~merged.is_live(found.rows))
+    if len(hidden_at) and not merged.include_deleted:
+        raise RecordNotFound(
+            f"Record {found.ids[int(hidden_at[0])]} is deleted (tombstoned)",
+            hint="Show it with --include-deleted, or bring it back with `usr restore`.",
+        )
+    return found.rows
+
+
 def _are_whole(ids: list[str]) -> bool:
     return all(len(i) == ID_HEX_DIGITS for i in ids)
 

@@ -174,7 +174,7 @@ def stage_materialize(c: Change, wish: Rewrite) -> MaterializeResult:
         "materialize",
         metrics={"rows": plan.rows, "columns": len(plan.columns), "rows_dropped": dropped,
                  "files_retired": len(retired)},
-        title=f"materialized {len(plan.chosen)} namespaces",
+        title=f"materialized {', '.join(plan.chosen)}",
         command=_command(c.ctx, wish.args),
         artifacts=artifacts,
         args=wish.args,

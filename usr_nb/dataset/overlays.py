@@ -14,6 +14,7 @@ from usr_nb.contract.names import check_namespace
 from usr_nb.contract.registry import Registry
 from usr_nb.contract.types import parse_type
 from usr_nb.dataset.context import Actor, Change, Context, append_part, ensure_frozen
+from usr_nb.dataset.values import rename_words
 from usr_nb.errors import ValidationError
 from usr_nb.overlay.attach import (
     Aggregate,
@@ -98,6 +99,7 @@ def attach_request(
     aggregate: Aggregate | None,
     actor: Actor | None,
     rename: Mapping[str, str] | None = None,
+    register: bool = False,
 ) -> Request:
     """Return what ``attach`` asks for, as its event and its command tell it.
 
@@ -113,6 +115,7 @@ def attach_request(
     args |= {"match": match} if match else {}
     args |= {"aggregate": aggregate} if aggregate else {}
     args |= {"rename": dict(rename)} if rename else {}
+    args |= {"register": True} if register else {}
     command = ["usr", "attach", dataset, "--path", args["path"], "--namespace", namespace]
     command += ["--key", key] + (["--key-col", key_col] if key_col else [])
     command += ["--columns", ",".join(columns)] if columns else []
@@ -122,6 +125,7 @@ def attach_request(
     command += ["--backend", backend] if backend != "pyarrow" else []
     command += ["--match", match] if match else []
     command += ["--aggregate", aggregate] if aggregate else []
+    command += [*rename_words(rename), *(["--register"] if register else [])]
     return Request(
         action="attach", namespace=namespace, key=key, key_col=key_col, columns=columns,
         allow_overwrite=allow_overwrite, allow_missing=allow_missing, parse_json=parse_json,

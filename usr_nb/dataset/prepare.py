@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -123,10 +124,16 @@ def check_source_columns(rows: Rows) -> list[str]:
             hint=join_hints(
                 _separator(names) or did_you_mean("sequence", names),
                 f"Columns there: {some(names, 12)}.",
-                None if rows.format == "table" else "Name the one with the sequences 'sequence'.",
+                None if rows.format == "table" else _say_which(names),
             ),
         )
     return [c for c in READ_COLUMNS if c in names]
+
+
+def _say_which(names: list[str]) -> str:
+    like = [n for n in names if "seq" in n.casefold()]
+    named = like[0] if len(like) == 1 else "NAME"
+    return f"Say which holds the sequences: --rename {shlex.quote(f'{named}=sequence')}"
 
 
 def _separator(names: list[str]) -> str | None:

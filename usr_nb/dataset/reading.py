@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from usr_nb.contract.iupac import DEGENERATE, motif_pattern
 from usr_nb.contract.progress import tracked
 from usr_nb.dataset.context import Context
-from usr_nb.dataset.ids import find
-from usr_nb.errors import RecordNotFound, ValidationError
+from usr_nb.dataset.ids import find_shown
+from usr_nb.errors import ValidationError
 from usr_nb.filter.engine import visible
 from usr_nb.filter.kept import Kept, Where, as_filter, kept
 from usr_nb.filter.order import By, sort_keys, sorted_rows
@@ -115,16 +115,9 @@ def get(
         If one is unknown, hidden by a tombstone, or an ambiguous prefix.
     """
     with ctx.merged(include_deleted=include_deleted) as merged:
-        found = find(merged, ids, allow_missing=None)
-        hidden_at = np.flatnonzero(~merged.is_live(found.rows))
-        if len(hidden_at) and not include_deleted:
-            hidden = found.ids[int(hidden_at[0])]
-            raise RecordNotFound(
-                f"Record {hidden} is deleted (tombstoned)",
-                hint="Show it with --include-deleted, or bring it back with `usr restore`.",
-            )
+        rows = find_shown(merged, ids)
         wanted = as_filter(where)
-        rows = found.rows if wanted is None else found.rows[visible(merged, wanted)[found.rows]]
+        rows = rows if wanted is None else rows[visible(merged, wanted)[rows]]
         return merged.take(rows, columns)
 
 

@@ -14,13 +14,16 @@ import pyarrow.compute as pc
 
 from usr_nb.contract.essentials import ARROW_SCHEMA
 from usr_nb.contract.hashing import compute_ids, id_prefixes
+from usr_nb.contract.registry import Registry
 from usr_nb.dataset.context import Context
 from usr_nb.dataset.incoming import Incoming
 from usr_nb.dataset.ingest import ImportRequest
+from usr_nb.dataset.keeping import Keeper
 from usr_nb.dataset.prepare import Problems, essential_batches, ignored_columns
 from usr_nb.dataset.spill import Spill
 from usr_nb.errors import SequencesError, UserAbort
 from usr_nb.overlay.lookup import trim
+from usr_nb.overlay.propose import propose_type
 from usr_nb.readers import Rows
 
 
@@ -48,6 +51,11 @@ class ImportReport:
         Shortest and longest sequence, in letters; missing ones left out.
     ignored_columns : list of str
         Columns that are not read.
+    kept_columns : dict of str to str
+        Column that ``keep=`` stores → its name and type: registered, or else that of the input.
+    proposed : str or None
+        What to register first so that text which holds numbers, times or lists is kept as such,
+        as ``usr namespace register`` takes it; None if all is as it should be.
     """
 
     rows: int
@@ -68,6 +76,8 @@ class ImportReport:
     min_length: int = 0
     max_length: int = 0
     ignored_columns: list[str] = field(default_factory=list)
+    kept_columns: dict[str, str] = field(default_factory=dict)
+    proposed: str | None = None
 
 
 class _Letters:
@@ -75,6 +85,7 @@ class _Letters:
 
     def __init__(self, request: ImportRequest) -> None:
         self.request = request
+        self.first: pa.RecordBatch | None = None
         self.rows = self.told_apart = 0
         self.letters: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
@@ -83,6 +94,7 @@ class _Letters:
         self.folded: list[Any] = []
 
     def add(self, batch: pa.RecordBatch) -> None:
+        self.first = batch if self.first is None else self.first
         self.rows += batch.num_rows
         if "sequence" not in batch.schema.names:
             return
@@ -145,11 +157,14 @@ def import_report(ctx: Context, rows: Rows, request: ImportRequest) -> ImportRep
     """Look at every row; see :meth:`Dataset.import_report`."""
     seen = _Letters(request)
     problems = Problems()
+    keeper: Keeper | None = None
     refused: str | None = None
     existing = added = skipped = 0
     watched = replace(rows, batches=lambda: _watched(rows, seen))
     try:
-        ctx.registry()
+        registry = ctx.registry()
+        if request.keep is not None:
+            keeper = Keeper(rows, request.keep, registry)
         with ExitStack() as stack, ctx.merged(include_deleted=True) as merged:
             spill = Spill(ARROW_SCHEMA, ctx.layout.txn, stack)
             spill.fill(essential_batches(watched, request.defaults(rows), problems))
@@ -184,8 +199,25 @@ def import_report(ctx: Context, rows: Rows, request: ImportRequest) -> ImportRep
         existing=existing,
         min_length=min((low for low, _ in seen.lengths), default=0),
         max_length=max((high for _, high in seen.lengths), default=0),
-        ignored_columns=ignored_columns(rows),
-    )
+        ignored_columns=[] if keeper is not None else ignored_columns(rows),
+        kept_columns={} if keeper is None else {
+            source: f"{c.name}: {c.type}" for source, c in keeper.columns.items()
+        },
+        proposed=None if keeper is None else _proposed(keeper, seen.first, registry),
+    )  # fmt: skip
+
+
+def _proposed(keeper: Keeper, first: pa.RecordBatch | None, registry: Registry) -> str | None:
+    """Return the columns of a new namespace with the types that the first rows fit."""
+    if first is None or not keeper.rows.is_text or keeper.namespace in registry:
+        return None
+    types = {
+        column.name: propose_type(pa.chunked_array([first.column(source)]))
+        for source, column in keeper.columns.items()
+    }
+    if all(t == "string" for t in types.values()):
+        return None
+    return ",".join(f"{name}:{t}" for name, t in types.items())
 
 
 def _watched(rows: Rows, seen: _Letters) -> Iterator[pa.RecordBatch]:

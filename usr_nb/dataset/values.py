@@ -71,3 +71,14 @@ def redact_text(code: str) -> str:
         return f"{m[1]}{m[2]}{REDACTED}" if is_secret_key(m[1]) else m[0]
 
     return _FLAG_IN_TEXT.sub(hide, code)
+
+
+def rename_words(names: Mapping[str, str] | None) -> list[str]:
+    """Return other names of columns as words of a command.
+
+    Examples
+    --------
+    >>> rename_words({"LLR (nats)": "llr"})
+    ['--rename', 'LLR (nats)=llr']
+    """
+    return [w for old, new in (names or {}).items() for w in ("--rename", f"{old}={new}")]

@@ -16,6 +16,7 @@ from usr_nb.filter.compute import values_of
 from usr_nb.filter.engine import dataset_schema, feature_batches, whole
 from usr_nb.filter.feature import Feature
 from usr_nb.filter.line import parse_feature
+from usr_nb.filter.tokens import FilterSyntaxError
 from usr_nb.overlay.merge import Merged
 
 Int = npt.NDArray[np.int64]
@@ -59,7 +60,13 @@ def _key(text: str) -> SortKey:
     name, _, word = text.strip().rpartition(" ")
     if word in ("asc", "desc") and name:
         return SortKey(parse_feature(name), descending=word == "desc")
-    return SortKey(parse_feature(text.strip()))
+    try:
+        return SortKey(parse_feature(text.strip()))
+    except FilterSyntaxError as error:
+        raise ValidationError(
+            f"Nothing is sorted by {text.strip()[:60]!r}: {error.message}",
+            hint=error.hint or 'Write a column, then desc if the highest comes first: "x desc, y".',
+        ) from None
 
 
 def feature_column(merged: Merged, feature: Feature) -> pa.ChunkedArray:

@@ -50,8 +50,11 @@ def chosen_rows(
     *,
     order_by: By | Sequence[By] = (),
     top: int | None = None,
+    rows: Int | None = None,
 ) -> Merged:
     """Return the rows that a filter keeps, sorted, the first `top` of them.
+
+    With `rows` (of the base, 0-based) only these, in their order where nothing sorts them.
 
     Raises
     ------
@@ -61,7 +64,12 @@ def chosen_rows(
     if top is not None and (isinstance(top, bool) or top < 0):
         raise ValidationError("top must not be negative")
     keys = sort_keys(order_by)
-    if not keys and top is None:
+    if not keys and top is None and rows is None:
         return kept(merged, where)
-    rows = np.flatnonzero(visible(merged, as_filter(where))).astype(np.int64)
+    shown = visible(merged, as_filter(where))
+    if rows is None:
+        rows = np.flatnonzero(shown).astype(np.int64)
+    else:
+        rows = rows[shown[rows]]
+        rows = np.sort(rows) if keys else rows
     return Chosen(merged, (sorted_rows(merged, rows, keys) if keys else rows)[:top])

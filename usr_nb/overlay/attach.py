@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NoReturn, get_args
@@ -117,10 +119,19 @@ def column_map(
             if target in mapped.values():
                 raise SchemaError(f"{where}: two columns would become '{target}'")
         except SequencesError as error:
-            trouble(error)
+            trouble(_renaming(error, found, given_names))
             continue
         mapped[found] = target
     return mapped
+
+
+def _renaming(error: SequencesError, name: str, renamed: Mapping[str, str]) -> SequencesError:
+    """Return an error about a column's name with the way to give it another one."""
+    if name in renamed:
+        return error
+    legal = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") or "x"
+    way = f"Rename it (--rename {shlex.quote(f'{name}={legal}')}) or choose others with --columns."
+    return type(error)(error.message, hint=join_hints(error.hint, way))
 
 
 def default_key_col(names: Sequence[str], wanted: str, key: str, where: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import pyarrow as pa
@@ -69,6 +69,48 @@ class Rows:
             # Readers of text files report the bytes that they have read.
             return self.batches()
         return tracked(self.batches(), "reading", total=self.num_rows)
+
+
+def renamed(rows: Rows, names: Mapping[str, str]) -> Rows:
+    """Return the rows with other names for some columns.
+
+    Raises
+    ------
+    SchemaError
+        If a column is not there, two would have one name, or the source is FASTA.
+
+    Examples
+    --------
+    >>> from usr_nb.readers import open_rows
+    >>> rows = open_rows([{"Seq": "ACGT"}])
+    >>> renamed(rows, {"Seq": "sequence"}).schema.names
+    ['sequence']
+    """
+    have = rows.schema.names
+    for name in names:
+        if name not in have:
+            raise SchemaError(
+                f"{rows.label}: no column '{name}' to rename",
+                hint=join_hints(did_you_mean(name, have), f"Columns there: {some(have, 12)}."),
+            )
+    if rows.format == "fasta" and names:
+        raise SchemaError(
+            f"{rows.label}: a FASTA file has no columns to rename",
+            hint="Its letters are `sequence`; keep= stores name, description and header.",
+        )
+    after = [names.get(n, n) for n in have]
+    twice = next((n for n in after if after.count(n) > 1), None)
+    if twice is not None:
+        raise SchemaError(
+            f"{rows.label}: two columns would be called '{twice}'", hint="Choose another name."
+        )
+    fields = zip(after, rows.schema, strict=True)
+    schema = pa.schema([f.with_name(n) for n, f in fields], metadata=rows.schema.metadata)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        return (pa.RecordBatch.from_arrays(b.columns, schema=schema) for b in rows.batches())
+
+    return replace(rows, schema=schema, batches=batches)
 
 
 def only_once(

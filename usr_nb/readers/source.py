@@ -55,7 +55,8 @@ def guess_format(path: str | os.PathLike[str]) -> Format:
     if fmt is None or (packed and fmt in _BINARY):
         raise ValidationError(
             f"{path}: the format of {show(suffix + '.gz' * packed)} files is not known",
-            hint=f"Name it with --from: {', '.join(f for f in FORMATS if f != 'table')}.",
+            hint=f"Formats are {', '.join(f for f in FORMATS if f != 'table')}, by the end of the "
+            "name; `usr import` can be told with --from.",
         )
     return fmt
 

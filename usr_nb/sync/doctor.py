@@ -227,9 +227,14 @@ def _folder(remote: Remote, facts: Mapping[str, str]) -> Iterator[Check]:
     few = free is not None and free < FEW_BYTES
     yield Check(
         "free space", "warning" if few else "ok",
-        "unknown" if free is None else f"{free / (1 << 30):,.1f} GiB",
+        "unknown" if free is None else _space(free),
         "Free space there before you push." if few else None,
     )  # fmt: skip
+
+
+def _space(free: int) -> str:
+    """Return free bytes for people."""
+    return f"{free >> 20:,} MiB" if free < 1 << 30 else f"{free / (1 << 30):,.1f} GiB"
 
 
 def _clock(text: str, begun: float, ended: float) -> Check:

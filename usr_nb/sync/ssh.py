@@ -68,7 +68,11 @@ def tail_of(text: str, *, limit: int = 300) -> str:
     'motd; ssh: connect: refused'
     """
     lines = [scripts.CONTROL.sub("", line).strip() for line in text.splitlines()]
-    return "; ".join(line for line in lines if line)[-limit:]
+    lines = [line for line in lines if line]
+    # Whole lines, unless the last alone is too long: half a sentence is no reason.
+    while len(lines) > 1 and len("; ".join(lines)) > limit:
+        del lines[0]
+    return "; ".join(lines)[-limit:]
 
 
 # Child processes --------------------------------------------------------------------------------
@@ -537,7 +541,8 @@ def unavailable(remote: Remote, err: str) -> RemoteUnavailableError:
     login = f"ssh {f'-p {remote.port} ' if remote.port else ''}{remote.user}@{remote.host}"
     if "identification has changed" in text:
         why = "its host key has changed"
-        hint = f"Ask its admins; if that is right, run `ssh-keygen -R {remote.host}`."
+        known = f"'[{remote.host}]:{remote.port}'" if remote.port else remote.host
+        hint = f"Ask its admins; if that is right, run: ssh-keygen -R {known}"
     elif "host key verification failed" in text:
         why = "its host key is not known"
         hint = f"Log in once by hand, compare the fingerprint and accept it: {login}"

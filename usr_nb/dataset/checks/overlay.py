@@ -128,4 +128,6 @@ def _stamp(scope: Scope, info: PartInfo) -> Iterator[Finding]:
     if why is not None:
         passes = "mode namespace-" in why
         yield Finding("warning" if passes else "error", "REG-9", info.file.path, why,
-                      None if passes else "Try --registry-mode frozen or either.")  # fmt: skip
+                      "The values are right: other namespaces were registered since. Say "
+                      f"--registry-mode {why.split('mode ')[-1].split()[0]}, or compact it."
+                      if passes else "Try --registry-mode frozen or either.")  # fmt: skip

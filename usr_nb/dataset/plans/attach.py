@@ -16,7 +16,7 @@ from usr_nb.contract.registry import Column, Registry
 from usr_nb.contract.types import parse_type, type_text
 from usr_nb.dataset import overlays
 from usr_nb.dataset.context import Change, Context
-from usr_nb.dataset.overlays import Looked, Request
+from usr_nb.dataset.overlays import Looked, Request, Written
 from usr_nb.dataset.plans.badcells import BadCell, bad_cells
 from usr_nb.dataset.plans.plan import EXAMPLES, Cancel, DatasetPlan, FileChange, Problem
 from usr_nb.dataset.plans.seen import Source, see, source_of
@@ -285,6 +285,24 @@ def _with_key(
     return _rekeyed(request, key, request.key_col, None)
 
 
+def attach_registering(ctx: Context, rows: Rows, request: Request) -> Written:
+    """Attach, and register the columns that are missing in the same step.
+
+    Raises
+    ------
+    SequencesError
+        What is wrong first; nothing is attached or registered then.
+    """
+    wish = AttachWish(request, choose_key=False, register=True, types={})
+    path = None if rows.format == "table" else rows.label
+    plan = plan_attach(ctx, rows, wish, path=path)
+    if plan.problems:
+        raise plan.problems[0].error
+    files = plan.apply().files
+    return Written(plan.incoming, plan.matched, plan.missing, plan.overwritten, plan.unset,
+                   files[0] if files else None)  # fmt: skip
+
+
 def _namespace_key(view: View, registry: Registry, namespace: str) -> str | None:
     if namespace not in view.overlays or namespace not in registry:
         return None
@@ -299,6 +317,7 @@ def _rekeyed(r: Request, key: str, key_col: str | None, match: str | None) -> Re
         key_col=key_col, columns=r.columns, allow_overwrite=r.allow_overwrite,
         allow_missing=r.allow_missing, parse_json=r.parse_json, backend=a["backend"],
         note=a["note"], match=match, aggregate=r.aggregate, actor=r.actor, rename=r.rename,
+        register=a.get("register", False),
     )  # fmt: skip
 
 

@@ -101,12 +101,14 @@ class MaterializePlan(DatasetPlan):
         """Return what would be done, a sentence each."""
         out = [self.question]
         out += [
-            f"{o.namespace}: {o.parts:,} files, {size_text(o.bytes)}, {o.columns} columns"
+            f"{o.namespace}: {_many(o.parts, 'file')}, {size_text(o.bytes)}, "
+            f"{_many(o.columns, 'column')}"
             for o in self.overlays
         ]
         for c in self.columns:
             what = "new, " if c.new else ""
-            out.append(f"{c.name} ({c.type}): {what}{c.changed:,} cells change, "
+            out.append(f"{c.name} ({c.type}): {what}{_many(c.changed, 'cell')} "
+                       f"{'changes' if c.changed == 1 else 'change'}, "
                        f"{c.values:,} of {self.rows:,} have a value")  # fmt: skip
         if self.writes:
             out.append(f"about {max(self.seconds, 0.1):.1f} s")
@@ -136,10 +138,10 @@ def plan_materialize(
     changed = sum(c.changed for c in columns)
     return MaterializePlan(
         action="materialize", dataset=ctx.name, seen=seen, seconds=spent * _WRITING,
-        button=f"Write {len(columns)} columns into the base",
+        button=f"Write {_many(len(columns), 'column')} into the base",
         question=(
-            f"Write {changed:,} changed cells of {len(columns)} columns into the base of "
-            f"{ctx.name} ({plan.rows:,} rows)?"
+            f"Write {_many(changed, 'changed cell')} of {_many(len(columns), 'column')} into the "
+            f"base of {ctx.name} ({_many(plan.rows, 'row')})?"
         ),
         counts={"rows": plan.rows, "columns": len(plan.columns), "rows_dropped": plan.dropped,
                 "files_retired": retired if plan.writes else 0},
@@ -178,6 +180,10 @@ def _files(plan: Outline, wish: Rewrite, seen: Seen, *, snapshot: bool) -> Itera
             size = sum(o[1] for o in mine)
             kind: Any = "archive" if wish.archive_overlays else "retire"
             yield FileChange(kind, f"{overlay_folder(ns)}/…", len(mine), size)
+
+
+def _many(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _owner(path: str) -> str:
