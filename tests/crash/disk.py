@@ -205,34 +205,43 @@ class Disk:
             for path, n in self.nodes_by_path().items()
         }
 
-    def after_power_cut(
-        self, kept: Iterable[NameChange], data: str | Mapping[int, str]
-    ) -> tuple[Disk, dict[str, bytes | None]]:
-        """Return the disk that is found again: these of the pending changes, that data."""
-        other = Disk()
-        other.nodes = dict(self.nodes)
+    def names_after_power_cut(self, kept: Iterable[NameChange]) -> dict[tuple[int, str], int]:
+        """Return the names that are found again, if these of the pending changes took place."""
         names, since = dict(self.safe), dict(self.safe_since)
         for change in kept:
             for folder, name, node in change.entries:
                 _set(names, since, (folder, name), node, change.number)
-        other.names = names
-        for path, number in other.nodes_by_path().items():
-            node = self.nodes[number]
-            if not node.is_dir and node.synced < len(node.data):
-                what = data if isinstance(data, str) else data.get(number, "whole")
-                found = node.after_power_cut(what)
-                keep = node.origin if found == node.data else None
-                other.nodes[number] = replace(node, data=found, origin=keep)
-            del path
-        for number, node in list(other.nodes.items()):
-            if not node.is_dir:
-                other.nodes[number] = replace(node, synced=len(node.data))
-        other.safe = dict(names)
-        return other, other.image()
+        return names
 
     def unsynced(self) -> list[int]:
         """Return the files with data that a power cut can take."""
         return [i for i, n in self.nodes.items() if not n.is_dir and n.synced < len(n.data)]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a power cut leaves; of the many only those that are looked at become a disk."""
+
+    nodes: Mapping[int, Node]
+    names: Mapping[tuple[int, str], int]
+    #: The content that files are found with whose data was not synced.
+    data: Mapping[int, bytes]
+    image: Image
+
+    def disk(self) -> Disk:
+        """Return the disk that is found again: what is on it is safe now."""
+        disk = Disk()
+        for number, node in self.nodes.items():
+            found = self.data.get(number, node.data)
+            if found != node.data:
+                # It is another file now, which no intent knows.
+                disk.nodes[number] = replace(node, data=found, synced=len(found), origin=None)
+            elif node.synced != len(found):
+                disk.nodes[number] = replace(node, synced=len(found))
+            else:
+                disk.nodes[number] = node
+        disk.names, disk.safe = dict(self.names), dict(self.names)
+        return disk
 
 
 def _set(
@@ -265,22 +274,32 @@ def after_kill(start: Disk, calls: Iterable[Call]) -> Iterator[tuple[str, Disk]]
         yield f"after call {n}: {call.kind} {call.to or call.path}", disk.copy()
 
 
-def after_power_cuts(
-    disk: Disk, rng: random.Random, samples: int
-) -> Iterator[tuple[str, Disk, dict[str, bytes | None]]]:
+def after_power_cuts(disk: Disk, rng: random.Random, samples: int) -> Iterator[tuple[str, Left]]:
     """Yield what a power cut at this moment may leave: the regular choices, then a sample."""
-    pending = disk.pending
+    pending, unsynced, nodes = disk.pending, disk.unsynced(), dict(disk.nodes)
+    content = {(i, what): nodes[i].after_power_cut(what) for i in unsynced for what in DATA}
+
+    def left(kept: Iterable[NameChange], data: Mapping[int, str]) -> Left:
+        names = disk.names_after_power_cut(kept)
+        paths = disk.nodes_by_path(names)
+        found = {i: content[i, data.get(i, "whole")] for i in unsynced if i in paths.values()}
+        image = {
+            path: None if nodes[n].is_dir else found.get(n, nodes[n].data)
+            for path, n in paths.items()
+        }
+        return Left(nodes, names, found, image)
+
     regular = [("nothing kept", ()), ("all kept", pending)]
     regular += [(f"lost {c.number}", tuple(x for x in pending if x is not c)) for c in pending]
     regular += [(f"kept {c.number}", (c,)) for c in pending]
     for what, kept in regular:
-        for data in DATA if disk.unsynced() else ("whole",):
-            yield f"{what}, data {data}", *disk.after_power_cut(kept, data)
-    for _ in range(samples if pending or disk.unsynced() else 0):
+        for data in DATA if unsynced else ("whole",):
+            yield f"{what}, data {data}", left(kept, dict.fromkeys(unsynced, data))
+    for _ in range(samples if pending or unsynced else 0):
         kept = tuple(c for c in pending if rng.random() < 0.5)
-        mixed = {i: rng.choice(DATA) for i in disk.unsynced()}
+        mixed = {i: rng.choice(DATA) for i in unsynced}
         numbers = [c.number for c in kept]
-        yield f"kept {numbers}, data {mixed}", *disk.after_power_cut(kept, mixed)
+        yield f"kept {numbers}, data {mixed}", left(kept, mixed)
 
 
 def write_disk(disk: Disk, folder: Path) -> None:

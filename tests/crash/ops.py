@@ -34,8 +34,7 @@ class Operation:
     `does` is what has to change: the merged table, the registry, files beside them, or only the
     log. `commits` is how many commit points it has; between two of them its state is between
     before and after. `prepare` is what happened to the store before. `again`: doing it once more
-    after a kill gives the state after, whatever the kill left. `often`: in the ordinary suite
-    every state of it is looked at; of the others, made of the same commits, a few.
+    after a kill gives the state after, whatever the kill left.
     """
 
     name: str
@@ -46,7 +45,6 @@ class Operation:
     does: Literal["table", "registry", "files", "log"] = "table"
     slot: bool = True
     again: bool = False
-    often: bool = True
 
     @property
     def registers(self) -> bool:
@@ -196,9 +194,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("register-later", _new_namespace, does="registry"),
     Operation(
-        "set-column", lambda s: set_column(s.root, "m__n", unit="nats"), does="registry",
-        often=False,
-    ),
+        "set-column", lambda s: set_column(s.root, "m__n", unit="nats"), does="registry"),
     Operation("init-root", lambda s: init_root(s.fresh), does="registry"),
     Operation(
         "log-event", lambda s: s.ds().log_event("my_tool.done", args={"n": 1}), does="log",
@@ -209,38 +205,29 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "delete-filter", lambda s: s.ds().delete_filter("old"), prepare=_with_filter, does="log",
-        slot=False, often=False,
-    ),
+        slot=False),
     Operation(
         "save-selection", lambda s: s.ds().save_selection("best", s.ds().pick(top=2)),
-        does="files", often=False,
-    ),
-    Operation("plan-attach", lambda s: plan_attach(s).apply(), often=False),
+        does="files"),
+    Operation("plan-attach", lambda s: plan_attach(s).apply()),
     Operation(
         "note", lambda s: s.ds().append_meta_note("by hand", "usr info"), does="log", slot=False,
     ),
     Operation("pull", pulling.pull, prepare=pulling.with_remote, again=True),
     Operation(
         "pull-new", lambda s: pulling.pull(s, "ns/new"), prepare=pulling.with_new_remote,
-        dataset="ns/new", commits=2, again=True,
-        often=False,
-    ),
+        dataset="ns/new", commits=2, again=True),
     Operation(
-        "make-mock", _make_mock, prepare=_mock_columns, dataset="ns/new", often=False
-    ),
+        "make-mock", _make_mock, prepare=_mock_columns, dataset="ns/new"),
     Operation(
-        "add-demo-cols", _add_demo_cols, prepare=_mock_columns, often=False
-    ),
+        "add-demo-cols", _add_demo_cols, prepare=_mock_columns),
     Operation(
-        "legacy-convert", _convert, prepare=_legacy_columns, dataset="ns/new", often=False
-    ),
-    Operation("densegen-repair", lambda s: repair(s.ds()), prepare=_densegen, often=False),
-    Operation("remotes-add", _add_remote, does="files", slot=False, often=False),
+        "legacy-convert", _convert, prepare=_legacy_columns, dataset="ns/new"),
+    Operation("densegen-repair", lambda s: repair(s.ds()), prepare=_densegen),
+    Operation("remotes-add", _add_remote, does="files", slot=False),
     Operation("export", lambda s: s.ds().export("csv", s.out), does="files", slot=False),
     Operation("archive-dataset", lambda s: archive_dataset(s.ds()._ctx), slot=False),
 )  # fmt: skip
-OFTEN = tuple(o for o in OPERATIONS if o.often)
-SELDOM = tuple(o for o in OPERATIONS if not o.often)
 BY_NAME = {o.name: o for o in OPERATIONS}
 
 

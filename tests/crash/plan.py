@@ -8,21 +8,21 @@ import random
 import tempfile
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.crash.disk import Disk, after_kill, after_power_cuts, read_image, write_disk
+from tests.crash.disk import Disk, Left, after_kill, after_power_cuts, read_image, write_disk
 from tests.crash.ops import Operation
 from tests.crash.oshook import DEAD_PID, Hook, Killed
 from tests.crash.verdict import (
     DAY,
     Case,
+    State,
     litter,
     next_writer,
     no_lock,
-    read_state,
     shape,
     without_clock,
 )
@@ -37,9 +37,8 @@ class Size:
     """How much is looked at.
 
     `again` moments of the next writer are killed per first kill; with `errors` 2 both errors are
-    injected at every call, with 1 one of them at every third, with 0 at every twelfth; `cuts`
-    states after a power cut are checked per operation (of many more that `samples` random choices
-    per moment make).
+    injected at every call, with 1 one of them at every third; `cuts` states after a power cut are
+    checked per operation (of many more that `samples` random choices per moment make).
     """
 
     again: int
@@ -48,7 +47,7 @@ class Size:
     samples: int
 
 
-SAMPLE = Size(again=0, errors=1, cuts=60, samples=2)
+SAMPLE = Size(again=0, errors=1, cuts=150, samples=2)
 FULL = Size(again=4, errors=2, cuts=1000, samples=12)
 
 
@@ -68,20 +67,13 @@ def fast_folder() -> Path:
 # Kill -------------------------------------------------------------------------------------------
 
 
-def kill_everywhere(case: Case, *, sample: int | None = None) -> int:
-    """Kill the operation at every call, and within every write; returns the number of states.
-
-    With `sample` only so many of them are checked, the last one, which is acknowledged, too.
-    """
+def kill_everywhere(case: Case, _: Size) -> int:
+    """Kill the operation at every call, and within every write; returns the number of states."""
     states = list(after_kill(case.start, case.calls))
     last = len(states) - 1
-    chosen = list(range(last + 1))
-    if sample is not None and sample <= last:
-        chosen = [*sorted(seeded(case.operation, "kill").sample(chosen[:-1], sample - 1)), last]
-    for n in chosen:
-        where, disk = states[n]
+    for n, (where, disk) in enumerate(states):
         case.check(disk, where=where, acknowledged=n == last)
-    return len(chosen)
+    return len(states)
 
 
 def recovery(case: Case, disk: Disk) -> tuple[Any, Hook]:
@@ -130,7 +122,7 @@ def errors_everywhere(case: Case, size: Size) -> int:
     """Let every call fail once, with one or both errors; returns the number of runs."""
     count = 0
     turn = int(os.environ.get("USR_CRASH_SEED", "0"))
-    step = {0: 12, 1: 3, 2: 1}[size.errors]
+    step = {1: 3, 2: 1}[size.errors]
     for n in range(len(case.attempts)):
         if (n + turn) % step:
             continue
@@ -166,7 +158,11 @@ def _error_at(case: Case, at: int, number: int) -> Iterator[str]:
 
 def _after_error(case: Case, kind: str, raised: SequencesError | None) -> Iterator[str]:
     before, after = without_clock(case.before), without_clock(case.after)
-    seen = without_clock(read_state(case.store, case.operation))
+
+    def read() -> State:
+        return without_clock(case.read(read_image(case.store.folder)))
+
+    seen = read()
     said = raised is not None and "may not survive a power cut" in str(raised)
     # Of two commits the first was the unsure one: the second is still to be made.
     said = said and (case.operation.commits == 1 or seen == after)
@@ -185,11 +181,11 @@ def _after_error(case: Case, kind: str, raised: SequencesError | None) -> Iterat
         except SequencesError as error:
             yield f"a retry fails: {error}"
             return
-        if without_clock(read_state(case.store, case.operation)) != after:
+        if read() != after:
             yield "a retry does not do it"
     next_writer(case.store, case.operation, seconds=DAY)
     final = read_image(case.store.folder)
-    if without_clock(read_state(case.store, case.operation)) != after:
+    if without_clock(case.read(final)) != after:
         yield "the next writer changes what is read"
     if shape(final) != shape(case.files_after):
         extra = shape(final) - shape(case.files_after)
@@ -213,34 +209,49 @@ def _told(case: Case, final: Any) -> Iterator[str]:
 # Power ------------------------------------------------------------------------------------------
 
 
-def power_states(case: Case, size: Size) -> list[tuple[str, Disk, bool]]:
-    """Return different disks that power cuts leave: all after the end, a sample of the others."""
+def after_cuts(case: Case, size: Size) -> Iterator[tuple[str, Left, bool]]:
+    """Yield (where, what is left, whether it was acknowledged) for power cuts, each disk once."""
     rng = seeded(case.operation, "power")
     seen: set[Any] = set()
-    during: list[tuple[str, Disk, bool]] = []
-    at_end: list[tuple[str, Disk, bool]] = []
     disk = case.start.copy()
     for n in range(len(case.calls) + 1):
         done = n == len(case.calls)
-        for what, left, image in after_power_cuts(disk, rng, size.samples):
-            key = (frozenset(image.items()), done)
+        for what, left in after_power_cuts(disk, rng, size.samples):
+            key = (frozenset(left.image.items()), done)
             if key not in seen:
                 seen.add(key)
-                where = f"power cut before call {n}, {what}"
-                (at_end if done else during).append((where, left, done))
+                yield f"power cut before call {n}, {what}", left, done
         if not done:
             disk.do(case.calls[n])
+
+
+def power_states(case: Case, size: Size) -> list[tuple[str, Left, bool]]:
+    """Return disks that power cuts leave: those after the end, and a sample of the others."""
+    during: list[tuple[str, Left, bool]] = []
+    at_end: list[tuple[str, Left, bool]] = []
+    for state in after_cuts(case, size):
+        (at_end if state[-1] else during).append(state)
     chosen = at_end[: size.cuts // 3 + 1]
+    rng = seeded(case.operation, "which cuts")
     return chosen + rng.sample(during, min(max(0, size.cuts - len(chosen)), len(during)))
 
 
 def cut_power(case: Case, size: Size) -> int:
     """Check the states after power cuts; returns their number."""
     states = power_states(case, size)
-    for where, disk, done in states:
-        case.check(disk, where=where, acknowledged=done)
+    for where, left, done in states:
+        case.check(left.disk(), where=where, acknowledged=done)
     return len(states)
 
 
-__all__ = ["FULL", "SAMPLE", "Case", "Killed", "Size", "cut_power", "errors_everywhere",
-           "fast_folder", "kill_again", "kill_everywhere", "no_lock", "power_states"]  # fmt: skip
+#: All that is done to an operation, as it is called in the figures.
+PARTS: dict[str, Callable[[Case, Size], int]] = {
+    "killed at any call": kill_everywhere,
+    "killed again in recovery": kill_again,
+    "EIO or ENOSPC": errors_everywhere,
+    "power cut": cut_power,
+}
+
+__all__ = ["FULL", "PARTS", "SAMPLE", "Case", "Killed", "Size", "after_cuts", "cut_power",
+           "errors_everywhere", "fast_folder", "kill_again", "kill_everywhere", "no_lock",
+           "power_states"]  # fmt: skip

@@ -170,12 +170,28 @@ def regroup(
 class Opened(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has no types
     """A Parquet file that is open, and the bytes it is read from.
 
-    Reading from several threads at once needs a :meth:`twin` for each.
+    Reading from several threads at once needs a :meth:`twin` for each. A column chunk that ends
+    early, which pyarrow passes over, is an error: a result is never short.
     """
 
     def __init__(self, source: pa.OSFile, metadata: pq.FileMetaData | None = None) -> None:
         super().__init__(source, metadata=metadata, page_checksum_verification=True)
         self.bytes = source
+
+    def read(self, *args: Any, **options: Any) -> pa.Table:
+        """Read as pyarrow does; ArrowInvalid if rows are missing."""
+        return _whole(super().read(*args, **options), self.metadata.num_rows)
+
+    def read_row_group(self, i: int, *args: Any, **options: Any) -> pa.Table:
+        """Read as pyarrow does; ArrowInvalid if rows are missing."""
+        wanted = self.metadata.row_group(i).num_rows
+        return _whole(super().read_row_group(i, *args, **options), wanted)
+
+    def read_row_groups(self, row_groups: Iterable[int], *args: Any, **options: Any) -> pa.Table:
+        """Read as pyarrow does; ArrowInvalid if rows are missing."""
+        groups = list(row_groups)
+        wanted = sum(self.metadata.row_group(g).num_rows for g in groups)
+        return _whole(super().read_row_groups(groups, *args, **options), wanted)
 
     def twin(self) -> Opened:
         """Return another reader of the same open file; it costs 12 us, no footer is parsed."""
@@ -193,6 +209,12 @@ class Opened(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has no types
         length = int.from_bytes(end[:4], "little")
         footer = self.bytes.read_at(length, st.st_size - 8 - length)
         return [st.st_ino, st.st_size, st.st_mtime_ns, hashlib.sha256(footer).hexdigest()]
+
+
+def _whole(found: pa.Table, wanted: int) -> pa.Table:
+    if found.num_rows != wanted:
+        raise pa.ArrowInvalid(f"{found.num_rows} rows found, the footer says {wanted}")
+    return found
 
 
 def open_parquet(path: Path) -> Opened:
