@@ -10,6 +10,8 @@ OPEN ?= 1
 ROWS ?= 1000000
 # Two workers: what the machines that run this have.
 XDIST ?= 2
+# Each takes half of the tests in a row, so that folders share what they set up, then takes over.
+WORKERS := -n $(XDIST) --dist worksteal
 # More arguments for pytest, as in: make unit PYTEST="-k REC_2"
 PYTEST ?=
 # Arguments of scripts/mutate.py, as in: make mutants MUTANTS="--only merge-rowwise"
@@ -97,7 +99,7 @@ lint: env-test env-node
 
 # The architecture tests ran under lint; the browser has a step of its own.
 unit: env-test env-node
-	$(PY) -m pytest -q -n $(XDIST) tests --ignore=tests/browser --ignore=tests/architecture $(PYTEST)
+	$(PY) -m pytest -q $(WORKERS) tests --ignore=tests/browser --ignore=tests/architecture $(PYTEST)
 	$(PY) -m pytest -q -p tests.conftest --doctest-modules usr_nb $(PYTEST)
 	$(WITH_NODE) npm test --silent
 
@@ -115,7 +117,7 @@ mutants: env-test
 	$(PY) scripts/mutate.py $(MUTANTS)
 
 nightly: env-test
-	$(STEP) "all tests, the long ones too" env HYPOTHESIS_PROFILE=nightly $(PY) -m pytest -q -n $(XDIST) -m "" tests --ignore=tests/browser $(PYTEST)
+	$(STEP) "all tests, the long ones too" env HYPOTHESIS_PROFILE=nightly $(PY) -m pytest -q $(WORKERS) -m "" tests --ignore=tests/browser $(PYTEST)
 	$(STEP) "browser" $(SUB) browser
 	$(STEP) "mutants, all" $(SUB) mutants MUTANTS="--jobs 2"
 

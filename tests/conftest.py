@@ -83,7 +83,32 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             require_tool(name)
 
 
+#: What tests leave in their folders at a time is far less.
+ROOM = 2 << 30
+
+
+def _in_memory(config: pytest.Config) -> None:
+    """Let temporary folders lie in memory: a commit waits for the disk a dozen times.
+
+    Where there is a place for it, programs can be started from there, and TMPDIR says nothing else.
+    Workers of pytest-xdist are in the folder of the process that started them.
+    """
+    shm = Path("/dev/shm")
+    if "TMPDIR" in os.environ or not os.access(shm, os.W_OK) or not hasattr(os, "ST_NOEXEC"):
+        return
+    system = os.statvfs(shm)
+    if system.f_flag & os.ST_NOEXEC or system.f_bavail * system.f_frsize < ROOM:
+        return
+    for left in shm.glob("usr-tests-*-*"):  # Of a run that was killed: memory is dear.
+        if not Path(f"/proc/{left.name.split('-')[2]}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = tempfile.mkdtemp(prefix=f"usr-tests-{os.getpid()}-", dir=shm)
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    _in_memory(config)
     # A developer's own settings must reach no test, and no test the developer's cache.
     for name in [n for n in os.environ if n.startswith("USR_") and n not in TEST_SCALES]:
         del os.environ[name]

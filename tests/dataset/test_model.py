@@ -13,8 +13,16 @@ from typing import Any
 from unittest import mock
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.dataset.kit import FIELDS, new_dataset, new_root, same, table
 from tests.overlay.test_merge import VALUES
@@ -301,10 +309,31 @@ class Life(RuleBasedStateMachine):
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-TestLife = Life.TestCase
-TestLife.settings = settings(
-    max_examples=200 if FULL else 40,
-    stateful_step_count=30 if FULL else 20,
-    suppress_health_check=list(HealthCheck),
-    deadline=None,
-)
+#: So many are independent of each other, for two processes to share.
+SHARES = 4
+
+
+class FirstLives(Life):
+    pass
+
+
+class SecondLives(Life):
+    pass
+
+
+class ThirdLives(Life):
+    pass
+
+
+class FourthLives(Life):
+    pass
+
+
+@pytest.mark.parametrize("lives", [FirstLives, SecondLives, ThirdLives, FourthLives])
+def test_OVL_3_any_life_equals_the_model(lives: type[Life]) -> None:
+    run_state_machine_as_test(lives, settings=settings(
+        max_examples=(200 if FULL else 40) // SHARES,
+        stateful_step_count=30 if FULL else 20,
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+    ))  # fmt: skip

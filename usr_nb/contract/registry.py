@@ -89,6 +89,10 @@ class Registry(Mapping[str, NamespaceEntry]):
 
     def as_yaml(self) -> str:
         """Return the canonical YAML text, keys sorted; its SHA-256 is the registry hash."""
+        return self._yaml
+
+    @cached_property
+    def _yaml(self) -> str:
         return str(yaml.safe_dump(self.as_plain(), sort_keys=True))
 
     @cached_property
