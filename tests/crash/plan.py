@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.crash.disk import Disk, Left, after_kill, after_power_cuts, read_image, write_disk
+from tests.crash.disk import Disk, Left, after_kill, after_power_cuts, write_disk
 from tests.crash.ops import Operation
 from tests.crash.oshook import DEAD_PID, Hook, Killed
 from tests.crash.verdict import (
@@ -36,19 +36,21 @@ ERRORS = (errno.EIO, errno.ENOSPC)
 class Size:
     """How much is looked at.
 
-    `again` moments of the next writer are killed per first kill; with `errors` 2 both errors are
-    injected at every call, with 1 one of them at every third; `cuts` states after a power cut are
+    The next writer is killed at every `step`-th call after the commit point, and at `again` moments
+    after any other kill. With `errors` 2 both errors are injected at every call, with 1 one of them
+    at every fourth. `cuts` states after a power cut are
     checked per operation (of many more that `samples` random choices per moment make).
     """
 
+    step: int
     again: int
     errors: int
     cuts: int
     samples: int
 
 
-SAMPLE = Size(again=0, errors=1, cuts=150, samples=2)
-FULL = Size(again=4, errors=2, cuts=1000, samples=12)
+SAMPLE = Size(step=2, again=0, errors=1, cuts=145, samples=2)
+FULL = Size(step=1, again=4, errors=2, cuts=1000, samples=12)
 
 
 def seeded(operation: Operation, what: str) -> random.Random:
@@ -103,7 +105,9 @@ def kill_again(case: Case, size: Size) -> int:
             continue
         seen, hook = recovery(case, disk)
         moments = list(after_kill(disk, hook.calls))
-        if not whole:
+        if whole:
+            moments = moments[int(os.environ.get("USR_CRASH_SEED", "0")) % size.step :: size.step]
+        else:
             moments = rng.sample(moments, min(size.again, len(moments)))
         begun = case.before["table"] is None and seen["table"] is None
         for later, second in moments:
@@ -122,7 +126,7 @@ def errors_everywhere(case: Case, size: Size) -> int:
     """Let every call fail once, with one or both errors; returns the number of runs."""
     count = 0
     turn = int(os.environ.get("USR_CRASH_SEED", "0"))
-    step = {1: 3, 2: 1}[size.errors]
+    step = min(4, len(case.attempts)) if size.errors == 1 else 1
     for n in range(len(case.attempts)):
         if (n + turn) % step:
             continue
@@ -160,7 +164,7 @@ def _after_error(case: Case, kind: str, raised: SequencesError | None) -> Iterat
     before, after = without_clock(case.before), without_clock(case.after)
 
     def read() -> State:
-        return without_clock(case.read(read_image(case.store.folder)))
+        return without_clock(case.read(case.image()))
 
     seen = read()
     said = raised is not None and "may not survive a power cut" in str(raised)
@@ -184,7 +188,7 @@ def _after_error(case: Case, kind: str, raised: SequencesError | None) -> Iterat
         if read() != after:
             yield "a retry does not do it"
     next_writer(case.store, case.operation, seconds=DAY)
-    final = read_image(case.store.folder)
+    final = case.image()
     if without_clock(case.read(final)) != after:
         yield "the next writer changes what is read"
     if shape(final) != shape(case.files_after):

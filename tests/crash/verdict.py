@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tests.crash.disk import Disk, Image, read_image, write_disk
+from tests.crash.disk import Disk, Image, known_files, read_image, write_disk
 from tests.crash.ops import Operation, template
 from tests.crash.oshook import DEAD_PID, Call, Hook
 from tests.crash.store import NAME, Store
@@ -182,6 +182,7 @@ class Case:
         self.template = template(self.folder, self.operation)
         self.store = Store(self.folder / "work")
         self.start = Disk.of_folder(self.template)
+        self._known = known_files(self.start)
         write_disk(self.start, self.store.folder)
         self.before = read_state(self.store, self.operation)
         hook = Hook(self.store.folder)
@@ -260,7 +261,7 @@ class Case:
         except Exception as error:  # noqa: BLE001
             yield f"the next writer fails: {error!r}"
             return
-        final = read_image(self.store.folder)
+        final = self.image()
         yield from self.after_next_writer(image, final, seen)
         if self.operation.again:
             yield from self._again()
@@ -271,7 +272,7 @@ class Case:
         except SequencesError as error:
             yield f"it cannot be done again: {error}"
             return
-        again = self.read(read_image(self.store.folder))
+        again = self.read(self.image())
         if without_clock(again) != without_clock(self.after):
             yield "done again it does not give the state after"
 
@@ -304,6 +305,10 @@ class Case:
         problem = self.validate(final)
         if problem is not None:
             yield problem
+
+    def image(self) -> Image:
+        """Return what the folder holds now."""
+        return read_image(self.store.folder, self._known)
 
     def read(self, image: Image) -> State:
         """Read the state, or remember what was read from the same files."""
