@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -157,6 +161,71 @@ def test_SYN_5_slow_scripts_are_given_up(standin: StandIn):
     ):
         session.run("sleep 30\nat=done\n", timeout_s=0.3)
     assert time.monotonic() - begun < 10
+
+
+STALLED = """
+import sys
+from pathlib import Path
+from usr_nb.sync import ssh
+from usr_nb.sync.remotes import Remote
+
+ssh.SILENCE_S = 2
+with ssh.Session(Remote("lab", host="stand-in.test", user="ada", base_dir="/x")) as session:
+    session.fetch(sys.argv[1], ["big.bin"], Path(sys.argv[2]))
+"""
+
+
+# Some of what rsync sends comes, then nothing, until who should take it is gone.
+SOME = """#!{python}
+import os, subprocess, sys
+
+sender = subprocess.Popen(["{rsync}", *sys.argv[1:]], stdout=subprocess.PIPE)
+os.set_blocking(1, True)
+left = 100_000
+while left and (data := os.read(sender.stdout.fileno(), left)):
+    left -= len(data)
+    while data:
+        data = data[os.write(1, data) :]
+open("{told}", "w").write("x")
+os.set_blocking(0, True)
+while os.read(0, 1 << 16):
+    pass
+"""
+
+
+def test_SYN_5_what_a_killed_pull_has_started_ends_by_itself(standin: StandIn, tmp_path: Path):
+    """Killed while the connection stalls: neither rsync nor ssh waits for ever for what is gone."""
+    (standin.home / "big.bin").write_bytes(os.urandom(300_000))
+    told = tmp_path / "stalled"
+    os.mkfifo(told)
+    text = SOME.format(python=sys.executable, rsync=shutil.which("rsync"), told=told)
+    standin.fault(path=program(tmp_path / "slow", text, "rsync"))
+    into = tmp_path / "into"
+    into.mkdir()
+    victim = subprocess.Popen(
+        [sys.executable, "-c", STALLED, str(standin.home), str(into)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    told.read_text()
+    started = {pid: os.pidfd_open(pid) for pid in descendants(victim.pid)}
+    assert len(started) >= 3, "rsync, what stands in for ssh, and what sends"
+    victim.kill()
+    victim.wait()
+    for pid, fd in started.items():
+        ended, _, _ = select.select([fd], [], [], 20)
+        os.close(fd)
+        assert ended, f"{pid} is still there"
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the numbers of the processes below one."""
+    children: dict[int, list[int]] = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(place.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(place.parent.name))
+    below = children.get(pid, [])
+    return [p for child in below for p in (child, *descendants(child))]
 
 
 def test_SYN_5_missing_rsync_there_is_named(standin: StandIn, tmp_path: Path):
