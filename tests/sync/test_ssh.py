@@ -166,11 +166,10 @@ def test_SYN_5_slow_scripts_are_given_up(standin: StandIn):
 STALLED = """
 import sys
 from pathlib import Path
-from usr_nb.sync import ssh
 from usr_nb.sync.remotes import Remote
+from usr_nb.sync.ssh import Session
 
-ssh.SILENCE_S = 2
-with ssh.Session(Remote("lab", host="stand-in.test", user="ada", base_dir="/x")) as session:
+with Session(Remote("lab", host="stand-in.test", user="ada", base_dir="/x")) as session:
     session.fetch(sys.argv[1], ["big.bin"], Path(sys.argv[2]))
 """
 

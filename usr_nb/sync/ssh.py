@@ -43,6 +43,9 @@ SILENCE_S: Final = 120
 #: it is one that no sync carries (:func:`usr_nb.sync.classes.classify`).
 PARTIAL: Final = ".~tmp~usr"
 _TICK_S: Final = 0.25
+# A line says that all is done; without one, who would have written it was killed. The time limit of
+# rsync does not help there: while the other side takes what keeps the connection alive, it waits.
+_WATCH: Final = 'read -r line || kill -s TERM -- "-$1"'
 _GRACE_S: Final = 3.0
 #: How long a program may live after it has closed its pipes.
 _LAST_S: Final = 30.0
@@ -100,6 +103,7 @@ class _Child:
             )  # fmt: skip
         except OSError as error:
             raise _no_program(self.argv[0], error) from None
+        watch = _watch(process.pid) if self.own_group else None
         try:
             self._serve(process, timeout_s, tick)
             code = process.wait(_LAST_S)
@@ -114,6 +118,9 @@ class _Child:
                 if pipe is not None:
                     with contextlib.suppress(OSError):
                         pipe.close()
+            if watch is not None:
+                with contextlib.suppress(OSError):
+                    watch.communicate(b"done\n")
         err = bytes(self.err[-_MAX_STDERR:]).decode("utf-8", "replace")
         return Ended(code, b"".join(self.out), err)
 
@@ -178,6 +185,17 @@ class _Child:
                 process.wait(_GRACE_S)
                 if not self.own_group:
                     return
+
+
+def _watch(group: int) -> subprocess.Popen[bytes] | None:
+    """Start what ends a group of processes once this process is gone, however that came about."""
+    try:
+        return subprocess.Popen(  # noqa: S603 - a list, and a number
+            ["/bin/sh", "-c", _WATCH, "sh", str(group)], start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    except OSError:
+        return None  # All else works without it.
 
 
 class _Slow(Exception):
