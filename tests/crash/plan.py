@@ -36,21 +36,24 @@ ERRORS = (errno.EIO, errno.ENOSPC)
 class Size:
     """How much is looked at.
 
-    The next writer is killed at every `step`-th call after the commit point, and at `again` moments
-    after any other kill. With `errors` 2 both errors are injected at every call, with 1 one of them
-    at every fourth. `cuts` states after a power cut are
-    checked per operation (of many more that `samples` random choices per moment make).
+    At most so many `kills` of an operation. The next writer is killed at every `step`-th call after
+    the commit point, and at `again` moments after any other kill. With `errors` 2 both errors are
+    injected at every call, with 1 one of them at every fourth. `cuts` states after a power cut are
+    checked per operation (of many more that `samples` random choices per moment make). After every
+    `repeats`-th state the operation is done once more, if it is one that can be.
     """
 
+    kills: int
     step: int
     again: int
     errors: int
     cuts: int
     samples: int
+    repeats: int
 
 
-SAMPLE = Size(step=2, again=0, errors=1, cuts=145, samples=2)
-FULL = Size(step=1, again=4, errors=2, cuts=1000, samples=12)
+SAMPLE = Size(kills=120, step=2, again=0, errors=1, cuts=140, samples=2, repeats=3)
+FULL = Size(kills=1 << 20, step=1, again=4, errors=2, cuts=1000, samples=12, repeats=1)
 
 
 def seeded(operation: Operation, what: str) -> random.Random:
@@ -69,13 +72,20 @@ def fast_folder() -> Path:
 # Kill -------------------------------------------------------------------------------------------
 
 
-def kill_everywhere(case: Case, _: Size) -> int:
-    """Kill the operation at every call, and within every write; returns the number of states."""
+def kill_everywhere(case: Case, size: Size) -> int:
+    """Kill the operation at every call, and within every write; returns the number of states.
+
+    Where it is too many, a sample; the last one, which is acknowledged, is always one of them.
+    """
     states = list(after_kill(case.start, case.calls))
     last = len(states) - 1
-    for n, (where, disk) in enumerate(states):
-        case.check(disk, where=where, acknowledged=n == last)
-    return len(states)
+    chosen = list(range(last))
+    if last >= size.kills:
+        chosen = sorted(seeded(case.operation, "kill").sample(chosen, size.kills - 1))
+    for n in [*chosen, last]:
+        where, disk = states[n]
+        case.check(disk, where=where, acknowledged=n == last, repeats=size.repeats)
+    return len(chosen) + 1
 
 
 def recovery(case: Case, disk: Disk) -> tuple[Any, Hook]:
@@ -114,7 +124,7 @@ def kill_again(case: Case, size: Size) -> int:
             # An init that is begun anew is another change, which may have been committed.
             if begun and any("/new/_txn/slot-" in p for p in second.image()):
                 continue
-            case.check(second, where=f"{where}; then {later}", expect=seen)
+            case.check(second, where=f"{where}; then {later}", expect=seen, repeats=size.repeats)
             count += 1
     return count
 
@@ -244,7 +254,7 @@ def cut_power(case: Case, size: Size) -> int:
     """Check the states after power cuts; returns their number."""
     states = power_states(case, size)
     for where, left, done in states:
-        case.check(left.disk(), where=where, acknowledged=done)
+        case.check(left.disk(), where=where, acknowledged=done, repeats=size.repeats)
     return len(states)
 
 

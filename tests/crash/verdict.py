@@ -223,19 +223,24 @@ class Case:
         acknowledged: bool = False,
         expect: State | None = None,
         seconds: float = DAY,
+        repeats: int = 1,
     ) -> None:
         """Check one state of the disk; what is wrong is counted in `problems`.
 
         An `acknowledged` change has to be there; with `expect` just this state has to be read.
+        After every `repeats`-th state an operation that can be done again is.
         """
         self.checked += 1
+        again = self.operation.again and self.checked % repeats == 0
         image = disk.image()
         wanted = self.after if acknowledged else expect
         which = None if wanted is None else wanted == self.after
-        key = (frozenset(image.items()), which, seconds)
+        key = (frozenset(image.items()), which, seconds, again)
         found = self._verdicts.get(key)
         if found is None:
-            found = self._verdicts[key] = list(self._problems(disk, image, wanted, seconds))
+            found = self._verdicts[key] = list(
+                self._problems(disk, image, wanted, seconds, again=again)
+            )
         for what in found:
             self.problems[f"{self.operation.name}, {where}: {what}"] += 1
 
@@ -245,7 +250,7 @@ class Case:
         return len(self._verdicts)
 
     def _problems(
-        self, disk: Disk, image: Image, wanted: State | None, seconds: float
+        self, disk: Disk, image: Image, wanted: State | None, seconds: float, *, again: bool
     ) -> Iterator[str]:
         write_disk(disk, self.store.folder)
         try:
@@ -263,7 +268,7 @@ class Case:
             return
         final = self.image()
         yield from self.after_next_writer(image, final, seen)
-        if self.operation.again:
+        if again:
             yield from self._again()
 
     def _again(self) -> Iterator[str]:
