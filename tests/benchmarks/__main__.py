@@ -56,19 +56,25 @@ class Bench:
         process.stdin.write(json.dumps({"op": op.name, "rep": rep, "answer": answer}) + "\n")
         process.stdin.flush()
         line = process.stdout.readline()
-        if not line:
+        if line:
+            return json.loads(line)
+        # Ours may not die. Of a peer the table says so, and it begins anew with the next operation.
+        if name == "usr_nb":
             raise SystemExit(f"{name} died in {op.name}")
-        return json.loads(line)
+        process.wait()
+        self.processes[name] = self._start(name)
+        return {"seconds": None, "answer": None}
 
     def cold(self, name: str, op: Op) -> dict[str, Any]:
         """Run one operation in a new process without caches."""
         cache = self.work / "cold-cache"
         shutil.rmtree(cache, ignore_errors=True)
         done = subprocess.run(
-            self._command(name, "--once", op.name), cwd=CHECKOUT, text=True, check=True,
+            self._command(name, "--once", op.name), cwd=CHECKOUT, text=True,
+            check=name == "usr_nb",
             env={**self.env, "USR_CACHE_DIR": str(cache)}, stdout=subprocess.PIPE,
         )  # fmt: skip
-        return json.loads(done.stdout)
+        return json.loads(done.stdout) if done.returncode == 0 else {}
 
     def close(self) -> None:
         """End the processes."""
@@ -82,19 +88,27 @@ class Bench:
         tools = ["usr_nb"] if op.name in OURS_ALONE else list(TOOLS)
         best: dict[str, float] = {}
         answers: dict[str, Any] = {}
+        dead: list[str] = []
         for rep in range(repeats):
             # Nobody is always first.
             for name in tools[rep % len(tools) :] + tools[: rep % len(tools)]:
-                told = self.ask(name, op, rep, answer=rep == 0)
+                told = None if name in dead else self.ask(name, op, rep, answer=rep == 0)
+                if told is None or told["seconds"] is None:
+                    dead += [] if name in dead else [name]
+                    continue
                 best[name] = min(best.get(name, float("inf")), told["seconds"])
                 answers.setdefault(name, told["answer"])
-        row: dict[str, Any] = dict(best)
+        tools = [name for name in tools if name not in dead]
+        row: dict[str, Any] = {name: best[name] for name in tools}
+        row["died"] = dead
         row["differs"] = [f"{name}: {d}" for name in tools[1:]
                           for d in differences(answers["usr_nb"], answers[name])]  # fmt: skip
         if len(tools) > 1:
-            row["ratio"] = best["usr_nb"] / min(best[p] for p in PEERS)
+            row["ratio"] = best["usr_nb"] / min(best[p] for p in tools[1:])
         if cold:
-            row["cold"] = {name: self.cold(name, op) for name in tools}
+            found = {name: self.cold(name, op) for name in tools}
+            row["died"] += [name for name, told in found.items() if not told]
+            row["cold"] = {name: told for name, told in found.items() if told}
         return row
 
 

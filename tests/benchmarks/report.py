@@ -74,8 +74,10 @@ def lines(result: dict[str, Any]) -> list[list[str]]:
         cold = row.get("cold", {})
         good = met(op, row, result["rows"]) and not row["differs"]
         peers = [row.get(p, row.get("import pyarrow.parquet") if op is LS else None) for p in PEERS]
+        dead = [p in row.get("died", []) for p in PEERS]
         out.append([
-            op.title, _seconds(row["usr_nb"]), *map(_seconds, peers),
+            op.title, _seconds(row["usr_nb"]),
+            *("died" if d else _seconds(p) for p, d in zip(peers, dead, strict=True)),
             f"{row['ratio']:.2f}" if "ratio" in row else "–", _goal(op), "met" if good else "MISS",
             *(_seconds(cold.get(t, {}).get("seconds")) for t in ("usr_nb", *PEERS)),
             *(f"{cold[t]['peak_mib']:.0f}" if t in cold else "–" for t in ("usr_nb", *PEERS)),

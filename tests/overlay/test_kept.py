@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.dataset.kit import IDS, new_dataset, new_root
 from usr_nb import RecordNotFound, compute_id
 from usr_nb.contract.hashing import id_words
-from usr_nb.overlay import attach, kept
+from usr_nb.overlay import attach, kept, ranges
 from usr_nb.overlay.idindex import Finder
 
 ID = st.integers(0, 30).map(lambda i: compute_id("dna", "A" * (i + 1)))
@@ -25,12 +25,15 @@ ODD = st.sampled_from(["", "x", "é" * 20, "G" * 40, "0" * 39])
 def test_OVL_9_codes_are_those_of_all_keys_in_base_order(base, parts):
     finder = Finder(id_words(pa.array(base, pa.string())))
     together = pa.chunked_array([pa.array(p, pa.string()) for p in parts])
-    space = kept.IdSpace(finder, together)
+    space = kept.IdSpace(finder, [pa.chunked_array([c]) for c in together.chunks])
     every = list(dict.fromkeys(k for p in parts for k in p))
     known = sorted((k for k in every if k in base), key=base.index)
     expected = known + [k for k in every if k not in base]
     assert space.keys.to_pylist() == expected
     assert space.size == len(expected)
+    assert [expected[c] for c in space.all_codes] == together.to_pylist()
+    for start in range(len(expected)):
+        assert space.names(start, start + 2).to_pylist() == expected[start : start + 2]
     assert space.base_rows.tolist() == [base.index(k) for k in known]
     for keys in (together, pa.chunked_array([pa.array(parts[-1], pa.string())])):
         assert [expected[c] for c in space.codes(keys)] == keys.to_pylist()
@@ -84,8 +87,9 @@ def test_ATT_1_lists_in_another_order_are_what_arrow_makes_of_them(cells, data):
     begin = data.draw(st.integers(0, len(cells) - 1))
     values = pa.array(cells, pa.list_(pa.int64()))[begin:]
     at = np.array(data.draw(st.lists(st.integers(0, len(values) - 1), max_size=30)), np.int64)
-    assert attach._picked(values, at).equals(values.take(pa.array(at)))
+    assert ranges.picked(values, at).equals(values.take(pa.array(at)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attach, "_PIECE", 3)
+        patch.setattr(attach, "_MANY", 0)
         chunked = pa.chunked_array([values[:1], values[1:]])
         assert attach._taken(chunked, at).to_pylist() == values.take(pa.array(at)).to_pylist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import subprocess
@@ -11,10 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.storage.kit import ERRNOS, Killed, watched_door
 from usr_nb.errors import StorageError
-from usr_nb.storage import door
+from usr_nb.storage import digest, door
 
 
 def write(path: Path, data: bytes = b"new") -> None:
@@ -273,3 +275,25 @@ def test_LAY_1_links_are_not_regular_files(tmp_path):
     assert not door.is_regular(tmp_path)
     assert not door.is_regular(tmp_path / "gone")
     assert stat.S_ISLNK((tmp_path / "l").lstat().st_mode)
+
+
+@given(
+    data=st.binary(min_size=1, max_size=300), end=st.integers(0, 300), more=st.binary(max_size=99)
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_RCV_1_a_head_is_copied_and_hashed_once_for_both_files(
+    tmp_path, monkeypatch, data, end, more
+):
+    monkeypatch.setattr(door, "_BLOCK", 40)
+    monkeypatch.setattr(digest, "LONG", 20)  # By a thread or not.
+    end = min(end, len(data))
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(data)
+    target.unlink(missing_ok=True)
+    with source.open("rb") as file:
+        sink = door.Sink(target)
+        assert sink.copy_head(source, file.fileno(), end) == hashlib.sha256(data).hexdigest()
+        sink.write(bytearray(more))
+        sink.seal()
+    assert target.read_bytes() == data[:end] + more
+    assert sink.sha256 == hashlib.sha256(data[:end] + more).hexdigest()

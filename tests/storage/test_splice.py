@@ -177,7 +177,7 @@ def test_footers_of_any_bytes_end_in_a_typed_refusal(data):
 @given(st.dictionaries(st.integers(1, 300), st.integers(0, 2**40)))
 def test_structs_come_apart_as_they_were_put_together(numbers):
     content = {k: thrift.encoded(v) for k, v in numbers.items()}
-    found, end = thrift.fields(thrift.struct(content))
+    found, _, end = thrift.fields(thrift.struct(content))
     assert {k: thrift.number(v) for k, v in found.items()} == numbers
     assert end == len(thrift.struct(content))
 

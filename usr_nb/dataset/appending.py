@@ -7,8 +7,9 @@ nobody looks into them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -20,7 +21,9 @@ from usr_nb.dataset.context import Change
 from usr_nb.dataset.spill import Spill
 from usr_nb.overlay.merge import Merged
 from usr_nb.storage import digests, splice
+from usr_nb.storage.door import Sink
 from usr_nb.storage.layout import RECORDS
+from usr_nb.storage.parallel import beside
 from usr_nb.storage.parquet import (
     ROW_GROUP_ROWS,
     assembly,
@@ -39,75 +42,79 @@ _WORTH_ROWS: Final = 16_384
 def stage_base(c: Change, merged: Merged, spill: Spill, keep: npt.NDArray[np.bool_]) -> None:
     """Stage the base with the rows of `spill` that are to be kept behind its own (REC-5)."""
     schema = with_metadata(merged.base_schema, c.base_metadata())
-    added = int(keep.sum())
-    with ExitStack() as stack, c.stage.file(RECORDS) as sink:
-        try:
-            groups = _groups(c, merged, spill, keep, schema=schema, stack=stack)
-            out = assembly(sink, schema)
-            for laid, names in groups.needed:
-                if not out.fits(laid, names):
-                    raise splice.Unfit("columns of another form")
-            out.whole(groups.all)
-        except splice.Unfit:
-            rows = _all_rows(merged, spill, keep, schema)
-            write_batches(sink, schema, rows, total=merged.base_rows + added)
+    try:
+        with ExitStack() as stack, c.stage.file(RECORDS) as sink:
+            _put_together(c, merged, spill, keep, schema=schema, sink=sink, stack=stack)
+    except splice.Unfit:
+        rows = _all_rows(merged, spill, keep, schema)
+        with c.stage.file(RECORDS) as sink:
+            write_batches(sink, schema, rows, total=merged.base_rows + int(keep.sum()))
 
 
-class _Groups:
-    """Row groups to be put together, and what of their files must be as the schema has it."""
-
-    def __init__(self) -> None:
-        self.all: list[splice.Group] = []
-        self.needed: list[tuple[splice.Laid, list[str]]] = []
-
-    def take(self, laid: splice.Laid, names: list[str], first: int = 0) -> None:
-        """Add row groups of a file, from one of them on."""
-        self.needed.append((laid, names))
-        self.all += [splice.Group(laid.groups[i].rows, laid.select(names, i))
-                     for i in range(first, len(laid.groups))]  # fmt: skip
-
-
-def _groups(
+def _put_together(
     c: Change,
     merged: Merged,
     spill: Spill,
     keep: npt.NDArray[np.bool_],
     *,
     schema: pa.Schema,
+    sink: Sink,
     stack: ExitStack,
-) -> _Groups:
-    out = _Groups()
+) -> None:
+    """Write the base of row groups that are encoded already, and of new ones."""
     packed = stack.enter_context(spill.encoded()) if keep.all() else None
-    tail: list[pa.RecordBatch] = []
-    if merged.base_rows:
-        base = _base(c, merged, stack)
-        if set(base.columns) != set(schema.names):
-            raise splice.Unfit("other columns")
-        whole = len(base.groups)
-        if packed is None:
-            # Short groups at the end are filled up, so that they never pile up.
-            while whole and base.groups[whole - 1].rows < ROW_GROUP_ROWS:
-                whole -= 1
-            tail = _decoded(merged, range(whole, len(base.groups)), schema)
-        out.take(splice.Laid(base.columns, base.groups[:whole]), schema.names)
-    if packed is not None:
-        _take_packed(out, packed, schema)
-        return out
-    for table in regroup([*tail, *new_rows(spill, keep, schema)], schema):
-        out.take(encoded(table), schema.names)
-    return out
+    out = assembly(sink, schema)
+    if not merged.base_rows:
+        out.whole(_new_groups(out, packed, new_rows(spill, keep, schema), schema))
+        return
+    source, base = _base(c, merged, stack)
+    if list(base.columns) != schema.names or not out.fits(base, schema.names):
+        raise splice.Unfit("other columns")
+    whole = len(base.groups)
+    if packed is None:
+        # Short groups at the end are filled up, so that they never pile up.
+        while whole and base.groups[whole - 1].rows < ROW_GROUP_ROWS:
+            whole -= 1
+    tail = _decoded(merged, range(whole, len(base.groups)), schema)
+    # The base is copied while the new rows are encoded.
+    with beside(lambda: out.head(source, base.groups[:whole])) as copied:
+        rows = chain(tail, new_rows(spill, keep, schema))
+        groups = _new_groups(out, packed, rows, schema)
+        copied.result()
+    out.whole(groups)
 
 
-def _base(c: Change, merged: Merged, stack: ExitStack) -> splice.Laid:
+def _base(c: Change, merged: Merged, stack: ExitStack) -> tuple[splice.FileSource, splice.Laid]:
     if merged.base_rows < _WORTH_ROWS:
         raise splice.Unfit("few rows")
-    source = stack.enter_context(splice.source_of(c.ctx.layout.records))
-    if source.sha256() != digests.newest(c.ctx.layout, RECORDS):
-        raise splice.Unfit("not the file that its commit told of")
+    told = digests.newest(c.ctx.layout, RECORDS)
+    source = stack.enter_context(splice.source_of(c.ctx.layout.records, told))
     laid = splice.lay_out(source)
     if sum(g.rows for g in laid.groups) != merged.base_rows:
         raise splice.Unfit("another file")
-    return laid
+    return source, laid
+
+
+def _new_groups(
+    out: splice.Assembly,
+    packed: splice.Laid | None,
+    rows: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+) -> list[splice.Group]:
+    """Return the row groups behind those that stay: `packed` if there are such, else of `rows`."""
+    if packed is not None:
+        return _packed_groups(out, packed, schema)
+    groups: list[splice.Group] = []
+    for table in regroup(rows, schema):
+        laid = encoded(table)
+        _require(out, laid, schema.names)
+        groups += laid.groups
+    return groups
+
+
+def _require(out: splice.Assembly, laid: splice.Laid, names: Sequence[str]) -> None:
+    if not out.fits(laid, names):
+        raise splice.Unfit("columns of another form")
 
 
 def _decoded(merged: Merged, groups: range, schema: pa.Schema) -> list[pa.RecordBatch]:
@@ -119,11 +126,14 @@ def _decoded(merged: Merged, groups: range, schema: pa.Schema) -> list[pa.Record
     return batches
 
 
-def _take_packed(out: _Groups, packed: splice.Laid, schema: pa.Schema) -> None:
-    """Add the encoded row groups of the new rows; other columns of the base are null in them."""
+def _packed_groups(
+    out: splice.Assembly, packed: splice.Laid, schema: pa.Schema
+) -> list[splice.Group]:
+    """Return the encoded row groups of the new rows; other columns of the base are null in them."""
     extra = [n for n in schema.names if n not in ESSENTIALS]
-    out.needed.append((packed, list(REQUIRED_COLUMNS)))
+    _require(out, packed, REQUIRED_COLUMNS)
     empty: dict[int, splice.Laid] = {}
+    groups = []
     for i, group in enumerate(packed.groups):
         chunks = {n: packed.select([n], i) for n in REQUIRED_COLUMNS}
         if extra:
@@ -131,9 +141,10 @@ def _take_packed(out: _Groups, packed: splice.Laid, schema: pa.Schema) -> None:
                 fields = [schema.field(n) for n in extra]
                 nulls = [pa.nulls(group.rows, f.type) for f in fields]
                 empty[group.rows] = encoded(pa.Table.from_arrays(nulls, schema=pa.schema(fields)))
-                out.needed.append((empty[group.rows], extra))
+                _require(out, empty[group.rows], extra)
             chunks |= {n: empty[group.rows].select([n], 0) for n in extra}
-        out.all.append(splice.Group(group.rows, tuple(x for n in schema.names for x in chunks[n])))
+        groups.append(splice.Group(group.rows, tuple(x for n in schema.names for x in chunks[n])))
+    return groups
 
 
 def new_rows(

@@ -103,17 +103,17 @@ def stage_compact(c: Change, namespace: str, *, single_file: bool) -> CompactRes
         namespace,
         key=folded.key,
         created_at=oldest,
-        schema=folded.table.schema,
-        batches=[folded.table],
-        total=folded.table.num_rows,
+        schema=folded.schema,
+        batches=folded.to_batches(),
+        total=folded.num_rows,
         single_file=single_file,
         unspoken=folded.unspoken,
     )
     c.record(
         "compact_overlay",
-        metrics={"files_before": len(infos), "rows": folded.table.num_rows},
+        metrics={"files_before": len(infos), "rows": folded.num_rows},
         title=f"compacted overlay {namespace}",
         command=["usr", "maintenance", "overlay-compact", c.ctx.name, "--namespace", namespace,
                  *(["--single-file"] if single_file else [])],
     )  # fmt: skip
-    return CompactResult(len(infos), folded.table.num_rows, path, archived)
+    return CompactResult(len(infos), folded.num_rows, path, archived)

@@ -23,7 +23,7 @@ from usr_nb.contract.registry import Registry
 from usr_nb.contract.times import to_text, utc_now
 from usr_nb.errors import DatasetNotFound, SequencesError, StorageError
 from usr_nb.overlay.merge import Merged
-from usr_nb.overlay.parts import link_part, part_file_name, part_metadata
+from usr_nb.overlay.parts import Cells, link_part, part_file_name, part_metadata
 from usr_nb.storage import door, eventlog, inside, notes, registryfile, slots
 from usr_nb.storage.layout import RECORDS, Layout, frozen_registry, overlay_file, overlay_folder
 from usr_nb.storage.parquet import (
@@ -299,22 +299,22 @@ def change(
 def append_part(
     ctx: Context,
     namespace: str,
-    write: Callable[[str], tuple[Any, Mapping[bytes, bytes], dict[str, Any]] | None],
+    write: Callable[[str], tuple[Cells, Mapping[bytes, bytes], dict[str, Any]] | None],
     *,
     title: str | None,
     command: Sequence[str],
 ) -> tuple[str, str] | None:
     """Link one new part, then tell of it. Takes no lock.
 
-    `write` is given the operation id and returns (table, footer keys, event), or None for nothing.
+    `write` is given the operation id and returns (cells, footer keys, event), or None for nothing.
     """
     operation = slots.new_operation_id()
     made = write(operation)
     if made is None:
         return None
-    table, metadata, event = made
+    cells, metadata, event = made
     try:
-        path, sha256 = link_part(ctx.layout, namespace, table, metadata)
+        path, sha256 = link_part(ctx.layout, namespace, cells, metadata)
     except FileNotFoundError as error:
         raise StorageError(
             f"{ctx.layout.dir} was moved or removed while a part was written to it",
@@ -347,22 +347,22 @@ def after_commit(what: str) -> Iterator[None]:
         )
 
 
-def ensure_frozen(ctx: Context, registry: Registry) -> None:
-    """Freeze the registry before a part is linked, where that is due (REG-8).
+def is_frozen(ctx: Context, registry: Registry, view: View) -> bool:
+    """Say whether the registry is frozen in the dataset, and the base stamped (REG-8)."""
+    path = ctx.layout.dir / frozen_registry(registry.hash)
+    return META_REGISTRY_HASH in file_metadata(view.base) and path.is_file()
+
+
+def freeze_first(ctx: Context) -> None:
+    """Freeze the registry before a part is linked (REG-8).
 
     It takes a slot, so that its event is never lost, but not the lock: a part waits for nobody.
     """
-    path = ctx.layout.dir / frozen_registry(registry.hash)
-    with ctx.view() as view:
-        stamped = META_REGISTRY_HASH in file_metadata(view.base)
-    if stamped and path.is_file():
-        return
 
     def build(c: Change) -> None:
-        stamped = META_REGISTRY_HASH in file_metadata(c.view.base)
-        frozen = frozen_registry(c.registry.hash)
-        if stamped and (ctx.layout.dir / frozen).is_file():
+        if is_frozen(ctx, c.registry, c.view):
             return  # Another part was first.
+        frozen = frozen_registry(c.registry.hash)
         c.record(
             "registry_freeze", metrics={}, title=None, command="", artifacts={"registry": frozen}
         )

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from usr_nb.contract.hashing import U64, id_prefixes
+from usr_nb.contract.hashing import U64, id_prefixes, id_words
 from usr_nb.contract.progress import tracked
 from usr_nb.dataset.spill import Spill
 from usr_nb.errors import DuplicateIDError
+from usr_nb.overlay.kept import finder_kept
 from usr_nb.overlay.merge import Merged
 
 OnConflict = Literal["error", "ignore"]
@@ -101,6 +102,18 @@ class Incoming:
 
     def existing(self, merged: Merged) -> dict[int, int]:
         """Return input row -> base row for ids that the base has."""
+        finder = finder_kept(merged)
+        if finder is None:
+            return self._looked_up(merged)
+        rows = finder.maybe(self.prefix)
+        words = id_words(pa.array(self.cells(rows, "id"), pa.string()))
+        if words is None:
+            return self._looked_up(merged)
+        base = finder.rows(words)
+        return dict(zip(rows[base >= 0].tolist(), base[base >= 0].tolist(), strict=True))
+
+    def _looked_up(self, merged: Merged) -> dict[int, int]:
+        """Look all ids of the base up among those of the input, some at a time."""
         ordered = self.ordered
         seen = _Seen(ordered)
         found: dict[int, int] = {}

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pyarrow as pa
 
 from usr_nb.contract.names import check_namespace
 from usr_nb.contract.registry import Registry
-from usr_nb.contract.types import parse_type
-from usr_nb.dataset.context import Actor, Change, Context, append_part, ensure_frozen
+from usr_nb.contract.types import parse_type, same_type
+from usr_nb.dataset.context import Actor, Change, Context, append_part, freeze_first, is_frozen
 from usr_nb.dataset.values import rename_words
-from usr_nb.errors import ValidationError
+from usr_nb.errors import SchemaError, ValidationError
 from usr_nb.overlay.attach import (
     Aggregate,
     Changes,
@@ -26,15 +28,23 @@ from usr_nb.overlay.attach import (
     column_map,
     default_key_col,
     held_columns,
+    keys_of,
     prepare,
     refuse,
     refuse_overwrite,
 )
+from usr_nb.overlay.idindex import Finder
+from usr_nb.overlay.kept import finder_of
 from usr_nb.overlay.merge import Merged
-from usr_nb.overlay.parts import new_part_time, part_metadata
+from usr_nb.overlay.parts import Cells, new_part_time, part_metadata
+from usr_nb.overlay.ranges import PlainWay, Ranges
 from usr_nb.readers import Rows, open_rows
 from usr_nb.storage.view import View
 
+#: Of tables that are not longer, memory that they left is kept for what comes next.
+_LONG_BYTES: Final = 64 << 20
+#: An input of so many rows is not held as a whole.
+LONG_ROWS: Final = 400_000
 Backend = Literal["pyarrow", "duckdb"]
 
 
@@ -275,28 +285,105 @@ def write_part(ctx: Context, rows: Rows, request: Request) -> Written:
     registry = ctx.registry()
     registry.entry(check_namespace(request.namespace))
     wish = wish_of(rows.schema.names, rows.label, request)
-    with ctx.view():
-        pass
+    if not ctx.layout.records.is_file():
+        with ctx.view():
+            pass  # It says what is missing, before anything is read.
+    if wish.mapping and _is_long(rows, wish, registry):
+        with ExitStack() as stack:
+            ranges = _ranges(ctx, rows, wish, request, registry=registry, stack=stack)
+            if ranges is not None:
+                return _commit_ranges(ctx, registry, request, ranges)
     table = _together(rows)
     if not wish.mapping or table.num_rows == 0:
         return Written(table.num_rows, 0, 0, 0, 0, None)
     with ctx.view() as view:
         looked = look(view, registry, table, wish, request)
+        is_ready = is_frozen(ctx, registry, view)
     del table  # The part is in the making: what it is made of is needed no more.
-    if looked.prepared.matched == 0:
-        return looked.written()
-    return _commit(ctx, registry, request, looked.prepared, looked.written())
+    prepared, result = looked.prepared, looked.written()
+    if prepared.matched == 0:
+        return result
+    if not is_ready:
+        freeze_first(ctx)
+    return _commit(ctx, registry, request, prepared.table, result)
+
+
+def _is_long(rows: Rows, wish: Wish, registry: Registry) -> bool:
+    """Say whether rows are so many that they are better taken range by range, and can be.
+
+    A Parquet file can be read again, should it have to be, and its columns have types.
+    """
+    if rows.format != "parquet" or (rows.num_rows or 0) < LONG_ROWS:
+        return False
+    if wish.key != "id" or wish.match or wish.aggregate is not None:
+        return False
+    wanted = {s: registry.column(wish.namespace, n).arrow_type for s, n in wish.mapping.items()}
+    typed = all(same_type(rows.schema.field(s).type, t) for s, t in wanted.items())
+    return typed and pa.types.is_string(rows.schema.field(wish.key_col).type)
+
+
+def _ranges(
+    ctx: Context,
+    rows: Rows,
+    wish: Wish,
+    request: Request,
+    *,
+    registry: Registry,
+    stack: ExitStack,
+) -> Ranges | None:
+    """Read rows once and hold few of them; None if they are to be taken the plain way."""
+    entry = registry.entry(wish.namespace)
+    columns = [c for c in entry.columns if c.name in set(wish.mapping.values())]
+    schema = pa.schema([("id", pa.string()), *((c.name, c.arrow_type) for c in columns)])
+    try:
+        with ctx.view() as view:
+            finder = _finder_for(view, registry, wish, request, schema.names[1:])
+        cells = Ranges(finder, schema, ctx.layout.txn, stack)
+        cells.fill(rows, partial(keys_of, wish=wish), key=wish.key_col, mapping=wish.mapping)
+    except (PlainWay, SchemaError, ValidationError):
+        return None  # What is wrong is told by who has all rows.
+    return None if cells.missing and not wish.allow_missing else cells
+
+
+def _commit_ranges(ctx: Context, registry: Registry, request: Request, cells: Ranges) -> Written:
+    missing = sum(len(m) for m in cells.missing)
+    result = Written(cells.num_rows + missing, cells.num_rows, missing, 0, 0, None)
+    if cells.num_rows == 0:
+        return result
+    with ctx.view() as view:
+        is_ready = is_frozen(ctx, registry, view)
+    if not is_ready:
+        freeze_first(ctx)
+    return _commit(ctx, registry, request, cells, result)
+
+
+def _finder_for(
+    view: View, registry: Registry, wish: Wish, request: Request, columns: Sequence[str]
+) -> Finder:
+    """Return what finds the rows of ids, where nothing stands in the way of the part."""
+    merged = Merged(view, registry, include_overlays=[wish.namespace], include_deleted=True)
+    parts = merged.parts(wish.namespace) if wish.namespace in view.overlays else []
+    if any(p.key != "id" for p in parts) or (
+        request.guard and held_columns(merged, parts, columns)
+    ):
+        raise PlainWay("a namespace of another key, or values to be overwritten")
+    finder = finder_of(merged)
+    if finder is None:
+        raise PlainWay("the base has odd ids")
+    return finder
 
 
 def _together(rows: Rows) -> pa.Table:
     """Return all rows, each column in one piece: putting them in base order needs that anyway."""
     table = pa.Table.from_batches(list(rows), schema=rows.schema)
+    is_long = table.nbytes > _LONG_BYTES
     columns = []
     while table.num_columns:
         # One column at a time, so that not all of them are there twice.
         columns.append(_one_piece(table.column(0)))
         table = table.remove_column(0)
-        pa.default_memory_pool().release_unused()
+        if is_long:
+            pa.default_memory_pool().release_unused()
     return pa.Table.from_arrays(columns, schema=rows.schema)
 
 
@@ -334,11 +421,14 @@ def stage_part(c: Change, request: Request, looked: Looked) -> str:
 
 
 def _commit(
-    ctx: Context, registry: Registry, request: Request, prepared: Prepared, result: Written
+    ctx: Context,
+    registry: Registry,
+    request: Request,
+    cells: Cells,
+    result: Written,
 ) -> Written:
-    ensure_frozen(ctx, registry)
 
-    def write(operation: str) -> tuple[pa.Table, Mapping[bytes, bytes], dict[str, Any]]:
+    def write(operation: str) -> tuple[Cells, Mapping[bytes, bytes], dict[str, Any]]:
         with ctx.view() as view:
             # Looked up last, so that this part is newer than any it could see (OVL-5).
             parts = Merged(view, registry).parts(request.namespace)
@@ -354,13 +444,13 @@ def _commit(
         event["artifacts"] = {"operation_id": operation}
         metadata = part_metadata(
             namespace=request.namespace,
-            key=prepared.key,
+            key=cells.schema.names[0],
             created_at=at,
             registry=registry,
             operation_id=operation,
             event=event,
         )
-        return prepared.table, metadata, event
+        return cells, metadata, event
 
     linked = append_part(
         ctx, request.namespace, write, title=request.title, command=request.command

@@ -15,8 +15,9 @@ from usr_nb.dataset.context import Change
 from usr_nb.dataset.dropped import dropped_ids
 from usr_nb.dataset.records import current_file, replace_file
 from usr_nb.overlay.lookup import base_column, normal_keys
-from usr_nb.overlay.merge import Merged, union_keys
+from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import new_part_time
+from usr_nb.overlay.places import union_keys
 
 
 def silence_revived(

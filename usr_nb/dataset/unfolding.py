@@ -14,10 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
+from usr_nb.contract.hashing import id_words
 from usr_nb.contract.progress import report
 from usr_nb.dataset.context import Change
+from usr_nb.overlay.column import one
+from usr_nb.overlay.idindex import Finder
+from usr_nb.overlay.kept import finder_of
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import META_UNSPOKEN, PartInfo
 from usr_nb.storage import digests, splice
@@ -64,7 +69,10 @@ def copies(
 def _find(
     c: Change, merged: Merged, names: Sequence[str], chosen: Sequence[str], stack: ExitStack
 ) -> Copies | None:
-    base = _laid(c, RECORDS, c.ctx.layout.records, stack)
+    alone = [infos[0] for ns in chosen if len(infos := merged.parts(ns)) == 1]
+    aligned = [i for i in alone if _may_be_aligned(i, merged)]
+    files = [(RECORDS, c.ctx.layout.records), *((i.file.path, i.file.at) for i in aligned)]
+    base, *others = in_order(lambda file: _laid(c, *file, stack), files)
     if base is None or sum(g.rows for g in base.groups) != merged.base_rows:
         return None
     found = Copies([g.rows for g in base.groups])
@@ -72,15 +80,15 @@ def _find(
         return None
     touched = {n for ns in chosen for p in merged.parts(ns) for n in p.columns}
     found.of = {n: base for n in names if n not in touched and n in base.columns}
-    for ns in chosen:
-        infos = merged.parts(ns)
-        if len(infos) != 1 or not _may_be_aligned(infos[0], merged):
-            continue
-        laid = _laid(c, infos[0].file.path, infos[0].file.at, stack)
+    finder = finder_of(merged)
+    if finder is None:
+        return found
+    merged.know_ids(finder)
+    for info, laid in zip(aligned, others, strict=True):
         if laid is None or [g.rows for g in laid.groups] != found.sizes:
             continue
-        if _keys_are_the_ids(merged, infos[0]):
-            found.of |= dict.fromkeys((n for n in infos[0].columns if n in names), laid)
+        if _keys_are_the_ids(merged, info, finder):
+            found.of |= dict.fromkeys((n for n in info.columns if n in names), laid)
     return found
 
 
@@ -99,11 +107,20 @@ def _may_be_aligned(info: PartInfo, merged: Merged) -> bool:
     return info.key == "id" and info.rows == merged.base_rows and META_UNSPOKEN not in info.metadata
 
 
-def _keys_are_the_ids(merged: Merged, info: PartInfo) -> bool:
+def _keys_are_the_ids(merged: Merged, info: PartInfo, finder: Finder) -> bool:
+    """Say whether the keys of a part are the ids of the base, row for row."""
     with merged.view.open(info.file) as opened, reading(info.file.path):
-        keys = sound(opened.read(columns=["id"])).column(0)
-    same: bool = keys.cast(pa.string()).equals(merged.base_keys("id"))
-    return same
+        starts = opened.group_starts()
+
+        def alike(first: int) -> bool:
+            groups = list(range(first, min(first + _GROUPS_AT_ONCE, opened.num_row_groups)))
+            twin = opened.twin()
+            keys = sound(twin.read_row_groups(groups, columns=["id"], use_threads=False)).column(0)
+            words = id_words(one(keys.cast(pa.string())))
+            mine = finder.words[starts[first] : starts[groups[-1] + 1]]
+            return words is not None and np.array_equal(words, mine)
+
+        return all(in_order(alike, range(0, opened.num_row_groups, _GROUPS_AT_ONCE)))
 
 
 def write_copied(sink: Sink, schema: pa.Schema, merged: Merged, found: Copies) -> None:

@@ -185,11 +185,17 @@ class Base:
     def read_piece(
         self, piece: Piece, columns: Sequence[str], batch_rows: int
     ) -> Iterator[tuple[slice, pa.RecordBatch]]:
-        """Decode one piece; yield its batches and which base rows they are."""
-        schema = pa.schema([self.base_field(c) for c in columns])
-        found = self._read_groups(list(range(piece.first, piece.last)), columns)
-        with reading(self.view.layout.records):
-            table = found.cast(schema).combine_chunks()
+        """Decode one piece; yield its batches and which base rows they are.
+
+        Without columns nothing is read; a batch then has as many rows, and one column of nulls.
+        """
+        schema = pa.schema([self.base_field(c) for c in columns] or [pa.field("", pa.null())])
+        if columns:
+            found = self._read_groups(list(range(piece.first, piece.last)), columns)
+            with reading(self.view.layout.records):
+                table = found.cast(schema).combine_chunks()
+        else:
+            table = pa.table([pa.nulls(piece.stop - piece.start)], schema=schema)
         at = piece.start
         while at < piece.stop:
             end = min(piece.stop, (at // batch_rows + 1) * batch_rows)

@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from usr_nb.overlay.kept import IdSpace, finder_of
-from usr_nb.overlay.lookup import KeySpace, base_column, normal_keys
-from usr_nb.overlay.merge import Merged, merge_parts, union_keys
+from usr_nb.overlay.lookup import Codes, KeySpace, base_column, normal_keys
+from usr_nb.overlay.merge import Merged, merge_parts
 from usr_nb.overlay.parts import PartInfo
-from usr_nb.overlay.places import part_keys
+from usr_nb.overlay.places import part_keys, union_keys
 from usr_nb.storage.parallel import in_order
+
+#: Rows that one thread puts together at a time.
+_PIECE: Final = 65_536
 
 
 @dataclass(frozen=True)
 class Folded:
-    """All parts of a namespace as one table, and which of its cells no part ever spoke for.
+    """All parts of a namespace as one, and which of its cells no part ever spoke for.
 
     Attributes
     ----------
-    table : pyarrow.Table
-        Key column, then the columns in registry order; keys of the base first, in base order.
+    schema : pyarrow.Schema
+        Key column, then the columns in registry order.
+    num_rows : int
+        Keys: those of the base first, in base order.
     unspoken : dict of str to numpy.ndarray of bool
         Column → rows of the table; absent where every cell is spoken for.
     """
 
-    table: pa.Table
+    schema: pa.Schema
+    num_rows: int
     key: str
     unspoken: dict[str, npt.NDArray[np.bool_]]
+    _piece: Callable[[int, int], list[pa.ChunkedArray | pa.Array]] = field(repr=False)
+
+    def to_batches(self) -> Iterator[pa.Table]:
+        """Yield the rows, put together by several threads, some at a time."""
+
+        def made(start: int) -> pa.Table:
+            arrays = self._piece(start, min(start + _PIECE, self.num_rows))
+            return pa.Table.from_arrays(arrays, schema=self.schema)
+
+        return in_order(made, range(0, self.num_rows, _PIECE))
 
 
 def fold(merged: Merged, namespace: str, infos: Sequence[PartInfo]) -> Folded:
@@ -43,27 +60,29 @@ def fold(merged: Merged, namespace: str, infos: Sequence[PartInfo]) -> Folded:
     key = infos[0].key
     space = _id_space(merged, infos) if key == "id" else None
     if space is not None:
-        keys = space.keys
         strange = np.full(len(space.orphans), -1, np.int64)
         base_rows = np.concatenate([space.base_rows, strange])
+        held_by: Codes = space
+        names_of, codes = space.names, space.all_codes
     else:
         keys, base_rows = _base_order(merged, key, union_keys(merged.view, infos))
+        held_by = KeySpace(keys, unique=True)
+        names_of, codes = (lambda start, end: keys[start:end]), None
     held = {c for i in infos for c in i.columns}
     entry = merged.registry.entry(namespace)
     names = [c.name for c in entry.columns if c.name in held]
     types = {n: merged.field(n).type for n in names}
-    held_by = KeySpace(keys, unique=True) if space is None else space
-    columns = merge_parts(merged.view, infos, held_by, types)
+    columns = merge_parts(merged.view, infos, held_by, types, codes=codes)
     below = _base_cells(merged, base_rows, names)
-    arrays: dict[str, pa.ChunkedArray | pa.Array] = {key: keys}
-    unspoken = {}
-    rows = slice(0, len(keys))
-    for n in names:
-        arrays[n] = columns[n].take(rows, below.get(n))
-        silent = columns[n].source < 0
-        if silent.any():
-            unspoken[n] = silent
-    return Folded(pa.table(arrays), key, unspoken)
+    unspoken = {n: silent for n in names if (silent := columns[n].source < 0).any()}
+
+    def piece(start: int, end: int) -> list[pa.ChunkedArray | pa.Array]:
+        run = slice(start, end)
+        cells = [columns[n].take(run, below[n][run] if n in below else None) for n in names]
+        return [names_of(start, end), *cells]
+
+    schema = pa.schema([(key, pa.string()), *types.items()])
+    return Folded(schema, len(base_rows), key, unspoken, piece)
 
 
 def _id_space(merged: Merged, infos: Sequence[PartInfo]) -> IdSpace | None:
@@ -71,8 +90,7 @@ def _id_space(merged: Merged, infos: Sequence[PartInfo]) -> IdSpace | None:
     finder = finder_of(merged)
     if finder is None:
         return None
-    keys = [c for k in in_order(lambda i: part_keys(merged.view, i), infos) for c in k.chunks]
-    return IdSpace(finder, pa.chunked_array(keys, pa.string()))
+    return IdSpace(finder, in_order(lambda i: part_keys(merged.view, i), infos))
 
 
 def _base_order(

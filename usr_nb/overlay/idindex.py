@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,7 +20,7 @@ from usr_nb.storage.parallel import in_order
 
 _STEPS: Final = 16
 #: Ids that one thread looks up at a time.
-_PIECE: Final = 65_536
+_PIECE: Final = 16_384
 
 
 def row_bits(rows: int) -> int:
@@ -62,7 +63,8 @@ class Finder:
             (self.entries >> self._shift).astype(np.int64),
             minlength=(1 << (64 - int(self._shift))) + 1,
         )
-        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        self._starts = np.zeros(len(counts) + 1, np.uint32 if len(words) < 1 << 32 else np.int64)
+        np.cumsum(counts, out=self._starts[1:], dtype=self._starts.dtype)
 
     def rows(self, wanted: U64) -> Int:
         """Return the base row of each id, -1 where there is none; whole ids are compared.
@@ -76,25 +78,42 @@ class Finder:
         if n == 0 or len(wanted) == 0:
             return out
         lead = (leading_bits(wanted) >> self.bits) << self.bits
-        at = self._starts[(lead >> self._shift).astype(np.int64)]
-        at = self._forward(lead, at)
+        at = self._forward(lead, self._first(lead))
         mask = (np.uint64(1) << self.bits) - np.uint64(1)
         left = np.arange(len(wanted))
         while len(left):
-            inside = at[left] < n
-            left = left[inside]
-            entry = self.entries[at[left]]
-            same = (entry & ~mask) == lead[left]
-            left, entry = left[same], entry[same]
+            # Nearly always once, for all: the leading bits of two ids are seldom the same.
+            place = at.take(left)
+            entry = self.entries.take(np.minimum(place, n - 1))
+            same = (place < n) & ((entry & ~mask) == lead.take(left))
             row = (entry & mask).astype(np.int64)
             # Bits from a cache may name a row that is not there.
-            there = row < len(self.words)
-            equal = np.zeros(len(left), bool)
-            equal[there] = (self.words[row[there]] == wanted[left[there]]).all(axis=1)
+            equal = same & (row < len(self.words))
+            found = self.words.take(np.where(equal, row, 0), axis=0)
+            equal &= _alike(found, wanted.take(left, axis=0))
             out[left[equal]] = row[equal]
-            left = left[~equal]
+            left = left[same & ~equal]
             at[left] += 1
         return out
+
+    def maybe(self, leading: U64) -> Int:
+        """Return which ids may be there, by their leading bits.
+
+        Parameters
+        ----------
+        leading : numpy.ndarray of uint64, shape (n,)
+            See :func:`~usr_nb.contract.hashing.leading_bits`.
+        """
+        n = len(self.entries)
+        if n == 0:
+            return np.zeros(0, np.int64)
+        lead = (leading >> self.bits) << self.bits
+        at = self._forward(lead, self._first(lead))
+        found = self.entries[np.minimum(at, n - 1)]
+        return np.flatnonzero((at < n) & ((found >> self.bits) << self.bits == lead))
+
+    def _first(self, lead: U64) -> Int:
+        return self._starts[(lead >> self._shift).astype(np.int64)].astype(np.int64)
 
     def _forward(self, lead: U64, at: Int) -> Int:
         """Go on to the first entry that is not less."""
@@ -108,6 +127,13 @@ class Finder:
             at[todo] += 1
         at[todo] = np.searchsorted(self.entries, lead[todo], side="left")
         return at
+
+
+def _alike(some: U64, others: U64) -> npt.NDArray[np.bool_]:
+    """Say of each row of two arrays whether they are equal: faster than ``all(axis=1)``."""
+    x = some ^ others
+    same: npt.NDArray[np.bool_] = (x[:, 0] | x[:, 1] | x[:, 2] | x[:, 3] | x[:, 4]) == 0
+    return same
 
 
 def candidates(index: Stored | Kept, rows: int, prefix: str) -> list[int]:
@@ -131,11 +157,12 @@ def candidates(index: Stored | Kept, rows: int, prefix: str) -> list[int]:
 def finder_rows(finder: Finder, keys: pa.ChunkedArray) -> Int:
     """Return the base row of each id of a part; ids of an odd form are in no base of even ones."""
     pieces = [c.slice(at, _PIECE) for c in keys.chunks for at in range(0, len(c), _PIECE)]
-    found = list(in_order(lambda piece: _piece_rows(finder, piece), pieces))
+    found = list(in_order(lambda piece: piece_rows(finder, piece), pieces))
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
-def _piece_rows(finder: Finder, ids: pa.Array) -> Int:
+def piece_rows(finder: Finder, ids: pa.Array) -> Int:
+    """Return the base row of each of a few ids, as :func:`finder_rows` does."""
     words = id_words(ids)
     if words is not None:
         return finder.rows(words)

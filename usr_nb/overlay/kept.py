@@ -6,20 +6,25 @@ They are known by inode, size, mtime and footer of the base, which is replaced a
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from usr_nb.contract.hashing import ID_HEX_DIGITS, U64, id_words
+from usr_nb.contract.progress import tracked
 from usr_nb.overlay.idindex import Finder, finder_rows
 from usr_nb.overlay.lookup import Int
 from usr_nb.overlay.merge import Merged
 
 #: Longer bases are looked up and let go: a row takes 56 bytes.
 MOST_ROWS: Final = 2_000_000
-_PIECE: Final = 65_536
+_PIECE: Final = 16_384
+#: More letters than one text array holds.
+_MOST_IDS: Final = (2**31 - 1) // ID_HEX_DIGITS
 _lock = threading.Lock()
 _kept: dict[tuple[Any, ...], Finder] = {}
 
@@ -31,7 +36,7 @@ def finder_of(merged: Merged) -> Finder | None:
         known = _kept.get(identity)
     if known is not None:
         return known
-    words = id_words(merged.base_keys("id").combine_chunks())
+    words = _words(merged)
     if words is None:
         return None
     finder = Finder(words)
@@ -40,6 +45,26 @@ def finder_of(merged: Merged) -> Finder | None:
             _kept.clear()
             _kept[identity] = finder
     return finder
+
+
+def finder_kept(merged: Merged) -> Finder | None:
+    """Return what finds the rows of ids if it stays in memory, else None."""
+    return finder_of(merged) if 0 < merged.base_rows <= MOST_ROWS else None
+
+
+def _words(merged: Merged) -> U64 | None:
+    """Read all ids of the base; None if they are odd."""
+    # Filled piece by piece: of many rows the ids alone are 40 bytes each.
+    words = np.empty((merged.base_rows, 5), np.uint64)
+    at = 0
+    batches = merged.base_batches(["id"])
+    for batch in tracked(batches, "reading id", total=merged.base_rows):
+        some = id_words(batch.column(0))
+        if some is None:
+            return None
+        words[at : at + len(some)] = some
+        at += len(some)
+    return words
 
 
 class IdTarget:
@@ -53,6 +78,12 @@ class IdTarget:
         # In pieces: what is compared is copied, and of a million ids that is much.
         pieces = [c.slice(i, _PIECE) for c in keys.chunks for i in range(0, len(c), _PIECE)]
         return finder_rows(self._finder, pa.chunked_array(pieces, keys.type))
+
+    def names(self, rows: Int) -> pa.ChunkedArray | None:
+        """Return the ids of base rows."""
+        if len(rows) > _MOST_IDS:
+            return None
+        return pa.chunked_array([ids_of(self._finder.words.take(rows, axis=0))])
 
 
 def ids_of(words: U64) -> pa.Array:
@@ -76,39 +107,55 @@ class IdSpace:
     ----------
     finder : Finder
         Of the base.
-    keys : pyarrow.ChunkedArray of string
-        The ids of all parts, one part after the other.
+    parts : iterable of pyarrow.ChunkedArray of string
+        The ids of each part.
     """
 
-    def __init__(self, finder: Finder, keys: pa.ChunkedArray) -> None:
+    def __init__(self, finder: Finder, parts: Iterable[pa.ChunkedArray]) -> None:
         self._finder = finder
-        rows = finder_rows(finder, keys)
+        found: list[npt.NDArray[np.int32]] = []
+        strange: list[pa.Array] = []
+        for keys in parts:
+            rows = finder_rows(finder, keys).astype(np.int32)
+            found.append(rows)
+            strange += keys.filter(pa.array(rows < 0)).chunks if (rows < 0).any() else []
+        rows = np.concatenate([np.zeros(0, np.int32), *found])
         marks = np.zeros(len(finder.words), np.bool_)
         marks[rows[rows >= 0]] = True
         self.base_rows: Int = np.flatnonzero(marks)
-        self._code = np.cumsum(marks, dtype=np.int64) - 1
-        strange = keys.filter(pa.array(rows < 0)) if (rows < 0).any() else keys.slice(0, 0)
-        self.orphans: pa.Array = strange.unique()
+        self._code = np.cumsum(marks, dtype=np.int32) - np.int32(1)
+        lost = pa.chunked_array(strange, pa.string())
+        self.orphans: pa.Array = lost.unique()
         self.size = len(self.base_rows) + len(self.orphans)
-        self._last = (keys, rows)
+        #: The code of each id of all parts, one part after the other.
+        self.all_codes = self._codes(rows, lost)
 
     @property
     def keys(self) -> pa.ChunkedArray:
         """The id of each code."""
-        known = ids_of(self._finder.words[self.base_rows])
-        return pa.chunked_array([known, self.orphans.cast(pa.string())], pa.string())
+        return self.names(0, self.size)
+
+    def names(self, start: int, end: int) -> pa.ChunkedArray:
+        """Return the ids of some codes (0-based, half-open)."""
+        known = ids_of(self._finder.words.take(self.base_rows[start:end], axis=0))
+        n = len(self.base_rows)
+        strange = self.orphans.slice(max(0, start - n), max(0, end - max(start, n)))
+        return pa.chunked_array([known, strange], pa.string())
 
     def codes(self, keys: pa.ChunkedArray) -> Int:
         """Return the code of each id of a part."""
-        held, rows = self._last
-        if not held.equals(keys):
-            rows = finder_rows(self._finder, keys)
-        codes = np.where(rows >= 0, self._code[rows], -1) if len(self._code) else rows
-        if len(self.orphans):
-            at = np.flatnonzero(rows < 0)
-            found = keys.take(pa.array(at)).cast(pa.string())
-            index = pc.index_in(found, value_set=self.orphans)
-            codes[at] = np.asarray(index.to_numpy(), np.int64) + len(self.base_rows)
+        rows = finder_rows(self._finder, keys)
+        lost = keys.filter(pa.array(rows < 0)) if (rows < 0).any() else keys.slice(0, 0)
+        return self._codes(rows, lost).astype(np.int64)
+
+    def _codes(self, rows: npt.NDArray[Any], lost: pa.ChunkedArray) -> npt.NDArray[np.int32]:
+        codes = np.full(len(rows), -1, np.int32)
+        there = rows >= 0
+        if len(self._code):
+            codes[there] = self._code[rows[there]]
+        if len(lost):
+            index = pc.index_in(lost.cast(pa.string()), value_set=self.orphans)
+            codes[~there] = np.asarray(index.to_numpy(), np.int32) + len(self.base_rows)
         return codes
 
     def per_row(self, by_code: Int) -> Int:

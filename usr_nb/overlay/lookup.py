@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -99,7 +99,7 @@ class Codes(Protocol):
     def codes(self, keys: pa.ChunkedArray) -> Int:
         """Return the code of each key, -1 where no row has it."""
 
-    def per_row(self, by_code: Int) -> Int:
+    def per_row(self, by_code: Any) -> Any:
         """Spread a value per code to the rows."""
 
 
@@ -179,6 +179,11 @@ class Target:
         self._first = first
         # A name may stand twice in one row (a list of names); only several rows make it ambiguous.
         self._shared = np.bincount(codes[rows != first[codes]], minlength=size) > 0
+
+    def names(self, rows: Int) -> pa.ChunkedArray | None:
+        """Return the names of base rows, or None if they are to be taken from the keys."""
+        del rows
+        return None
 
     def find(self, keys: pa.ChunkedArray) -> Int:
         """Return the first base row of each key, -1 where none has it.

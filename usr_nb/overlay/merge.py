@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from usr_nb.contract.essentials import ESSENTIALS
 from usr_nb.contract.names import TOMBSTONE_NS, namespace_of
@@ -25,7 +24,7 @@ from usr_nb.contract.types import same_type, type_text
 from usr_nb.errors import SchemaError, did_you_mean, join_hints, some
 from usr_nb.overlay.base import BATCH_ROWS, Base, Piece
 from usr_nb.overlay.column import Column, RowReader, Streamed, load, one, streams, together
-from usr_nb.overlay.idindex import candidates
+from usr_nb.overlay.idindex import Finder, candidates
 from usr_nb.overlay.lookup import Codes, Int, base_column, normal_keys
 from usr_nb.overlay.parts import PartInfo, check_registered, parts_of
 from usr_nb.overlay.places import Finding, Places
@@ -40,6 +39,7 @@ FEW_ROWS = 32_768
 #: What is kept of decoded row groups while some rows are read, in bytes.
 READ_BYTES = 64 << 20
 _DELETED = "usr__deleted"
+_INT32_ROWS = 2**31
 
 
 class Merged(Base):
@@ -182,10 +182,10 @@ class Merged(Base):
         needed = [n for n in names if n in self.base_schema.names]
         with contextlib.ExitStack() as held:
             overlays = self._scanned(names, total, held)
-            pieces = self.pieces(needed or ["id"], total, batch_rows)
+            pieces = self.pieces(needed, total, batch_rows)
 
             def merge(piece: Piece) -> list[pa.RecordBatch]:
-                read = self.read_piece(piece, needed or ["id"], batch_rows)
+                read = self.read_piece(piece, needed, batch_rows)
                 merged = [
                     _merged_batch(rows, batch, overlays, schema=schema, live=live)
                     for rows, batch in read
@@ -350,6 +350,10 @@ class Merged(Base):
                 self._places |= self._finding.places(self.parts(ns), missing)
         self._finding.release()
         return {n: self._places[n] for n in names if n in self._places}
+
+    def know_ids(self, finder: Finder) -> None:
+        """Look keys up with what is in memory of this very base, not by reading its ids again."""
+        self._finding.know(finder)
 
     def key_rows(self, keys: pa.ChunkedArray, key: str) -> Int:
         """Return a number for each key of a part, in normal form: -1 where no base row has it."""
@@ -530,7 +534,12 @@ def _deleted(column: Column, at: npt.NDArray[Any]) -> Mask:
 
 
 def merge_parts(
-    view: View, infos: Sequence[PartInfo], space: Codes, types: Mapping[str, pa.DataType]
+    view: View,
+    infos: Sequence[PartInfo],
+    space: Codes,
+    types: Mapping[str, pa.DataType],
+    *,
+    codes: npt.NDArray[Any] | None = None,
 ) -> dict[str, Column]:
     """Return, for each column of `types` that a part holds, who wins for every row of `space`.
 
@@ -542,23 +551,35 @@ def merge_parts(
         The rows to be answered for.
     types : mapping of str to pyarrow.DataType
         The columns wanted and their registered types.
+    codes : numpy.ndarray of int, optional
+        The code of each key of all parts, one after the other, if they were looked up already;
+        the keys are not read again then.
     """
-    wins = {n: np.full(space.size, -1, np.int64) for n in types}
+    dtype = np.int32 if sum(i.rows for i in infos) < _INT32_ROWS else np.int64
+    wins = {n: np.full(space.size, -1, dtype) for n in types}
     values: dict[str, list[pa.ChunkedArray]] = {n: [] for n in types}
     sizes = dict.fromkeys(types, 0)
     speaking = [(i, held) for i in infos if (held := [n for n in types if n in i.columns])]
 
     def read(item: tuple[PartInfo, list[str]]) -> pa.Table:
         info, held = item
+        names = held if is_known else [info.key, *held]
         with view.open(info.file) as opened, reading(info.file.path):
-            return sound(opened.read(columns=[info.key, *held]))
+            found = sound(opened.read(columns=names))
+            if found.num_rows != info.rows:
+                raise pa.ArrowInvalid(f"{found.num_rows} rows found, the footer says otherwise")
+            return found
 
+    is_known = codes is not None and len(speaking) == len(infos)
     tables = list(tracked(in_order(read, speaking), "reading overlays", unit="files",
                           total=len(speaking), size=lambda _: 1))  # fmt: skip
-    # All keys at once: each look-up hashes one side, and the base may be long.
-    keys = [c for (i, _), t in zip(speaking, tables, strict=True)
-            for c in normal_keys(t.column(i.key), i.key).chunks]  # fmt: skip
-    all_codes = space.codes(pa.chunked_array(keys, pa.string()))
+    if codes is not None and is_known:
+        all_codes: npt.NDArray[Any] = codes
+    else:
+        # All keys at once: each look-up hashes one side, and the base may be long.
+        keys = [c for (i, _), t in zip(speaking, tables, strict=True)
+                for c in normal_keys(t.column(i.key), i.key).chunks]  # fmt: skip
+        all_codes = space.codes(pa.chunked_array(keys, pa.string()))
     start = 0
     for (info, held), table in zip(speaking, tables, strict=True):
         codes = all_codes[start : start + table.num_rows]
@@ -575,13 +596,3 @@ def merge_parts(
     return {
         n: Column(together(values[n], types[n]), space.per_row(wins[n])) for n in types if values[n]
     }
-
-
-def union_keys(view: View, infos: Sequence[PartInfo]) -> pa.ChunkedArray:
-    """Return every key that any of the parts holds, once, oldest first."""
-    found = []
-    for info in infos:
-        with view.open(info.file) as opened, reading(info.file.path):
-            column = sound(opened.read(columns=[info.key])).column(0)
-        found += normal_keys(column, info.key).chunks
-    return pa.chunked_array([pc.unique(pa.chunked_array(found, pa.string()))])

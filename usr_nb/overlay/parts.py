@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import numpy as np
@@ -255,10 +255,20 @@ def new_part_time(infos: Iterable[PartInfo]) -> datetime:
     return next_created_at(utc_now(), max((i.created_at for i in infos), default=None))
 
 
+class Cells(Protocol):
+    """The content of a part: a :class:`pyarrow.Table`, or what gives its rows in pieces."""
+
+    schema: pa.Schema
+    num_rows: int
+
+    def to_batches(self) -> Iterable[pa.RecordBatch | pa.Table]:
+        """Return the rows."""
+
+
 def link_part(
-    layout: Layout, namespace: str, table: pa.Table, metadata: Mapping[bytes, bytes]
+    layout: Layout, namespace: str, cells: Cells, metadata: Mapping[bytes, bytes]
 ) -> tuple[str, str]:
-    """Write a table as a new part; linking it is the commit. Returns (path, sha256).
+    """Write a new part; linking it is the commit. Returns (path, sha256).
 
     The path is relative to the dataset. Takes no lock (RCV-3).
     """
@@ -266,6 +276,6 @@ def link_part(
     path = f"{overlay_folder(namespace)}/{part_file_name(at)}"
     check_parents(layout, path)
     with door.new_file(layout.dir / path, within=layout.dir) as sink:
-        schema = with_metadata(table.schema, dict(metadata))
-        write_batches(sink, schema, [table], total=table.num_rows)
+        schema = with_metadata(cells.schema, dict(metadata))
+        write_batches(sink, schema, cells.to_batches(), total=cells.num_rows)
     return path, sink.sha256

@@ -7,6 +7,7 @@ out is one number per base row, which a cache can keep (``docs/format.md``, *Cac
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from usr_nb.contract.hashing import U64, are_hex, id_words, leading_bits
 from usr_nb.contract.progress import tracked
@@ -73,7 +75,7 @@ class Places:
 class _LookedUp:
     """The keys of one part, looked up: a code per row, and which base rows have each code."""
 
-    codes: Int
+    codes: npt.NDArray[Any]
     of_row: Int | None
     size: int
 
@@ -115,6 +117,7 @@ class Finding:
         self._base_identity: list[Any] | None = None
         self._words: U64 | None = None
         self._finder: Finder | None = None
+        self._making = threading.Lock()
         self._odd = False
         self._spaces: dict[str, KeySpace] = {}
 
@@ -168,6 +171,10 @@ class Finding:
             words[at : at + len(ids)] = some
             at += len(ids)
         return words
+
+    def know(self, finder: Finder) -> None:
+        """Use the ids of the base that another look into it found."""
+        self._words, self._finder = finder.words, finder
 
     def release(self) -> None:
         """Let go of what is only needed to look up keys."""
@@ -246,17 +253,23 @@ class Finding:
         if not missing:
             return
         key = infos[missing[0]].key
-        read = in_order(lambda i: part_keys(self.view, infos[i]), missing)
-        keys = list(tracked(read, "reading overlays", unit="files", total=len(missing),
-                            size=lambda _: 1))  # fmt: skip
-        if self._is_even(key):
-            for i, found in zip(missing, keys, strict=True):
-                looked[i] = _LookedUp(self.codes(found, key), None, self.rows)
+        is_even = self._is_even(key)
+
+        def read(i: int) -> Any:
+            keys = part_keys(self.view, infos[i])
+            # Ids are looked up at once and let go of; they are much longer than what is found.
+            return self.codes(keys, key).astype(np.int32) if is_even else keys
+
+        found = list(tracked(in_order(read, missing), "reading overlays", unit="files",
+                             total=len(missing), size=lambda _: 1))  # fmt: skip
+        if is_even:
+            for i, codes in zip(missing, found, strict=True):
+                looked[i] = _LookedUp(codes, None, self.rows)
             return
         # All keys at once: each look-up hashes one side, and the base may be long.
-        together = pa.chunked_array([c for k in keys for c in k.chunks], pa.string())
+        together = pa.chunked_array([c for k in found for c in k.chunks], pa.string())
         codes, space = self.codes(together, key), self._space(key)
-        ends = np.cumsum([len(k) for k in keys])
+        ends = np.cumsum([len(k) for k in found])
         for i, mine in zip(missing, np.split(codes, ends[:-1]), strict=True):
             looked[i] = _LookedUp(mine, space.rows, space.size)
 
@@ -289,8 +302,9 @@ class Finding:
             # A part in the order of the base needs no looking up.
             if mine is not None and np.array_equal(mine, words) and self._is_unique(words):
                 return np.arange(self.rows, dtype=np.int64)
-        if self._finder is None:
-            self._finder = Finder(words)
+        with self._making:
+            if self._finder is None:
+                self._finder = Finder(words)
         return finder_rows(self._finder, keys)
 
     @staticmethod
@@ -314,3 +328,9 @@ def part_keys(view: View, info: PartInfo) -> pa.ChunkedArray:
     with view.open(info.file) as opened, reading(info.file.path):
         column = sound(opened.read(columns=[info.key])).column(0)
         return normal_keys(column, info.key)
+
+
+def union_keys(view: View, infos: Sequence[PartInfo]) -> pa.ChunkedArray:
+    """Return every key that any of the parts holds, once, oldest first."""
+    found = [chunk for info in infos for chunk in part_keys(view, info).chunks]
+    return pa.chunked_array([pc.unique(pa.chunked_array(found, pa.string()))])

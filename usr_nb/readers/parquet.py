@@ -78,7 +78,7 @@ def open_parquet(
     def batches() -> Iterator[pa.RecordBatch]:
         with _opened(path, label) as file:
             rows = _fitting_rows(file.metadata, batch_rows)
-            stream = file.iter_batches(batch_size=rows, columns=wanted, use_threads=True)
+            stream = _streamed(file, rows, wanted)
             count = 0
             while True:
                 try:
@@ -125,6 +125,23 @@ def _opened(path: Path, label: str) -> pq.ParquetFile:
         file.close()
         raise _damaged(label, error) from error
     return file
+
+
+def _streamed(file: pq.ParquetFile, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield batches of at most `rows` rows, some row groups at a time.
+
+    What one iterator of pyarrow has read it holds until its end: of a long file, all of it.
+    """
+    run: list[int] = []
+    held = 0
+    for g in range(file.num_row_groups):
+        run.append(g)
+        held += file.metadata.row_group(g).num_rows
+        if held >= rows or g == file.num_row_groups - 1:
+            yield from file.iter_batches(
+                batch_size=rows, row_groups=run, columns=columns, use_threads=True
+            )
+            run, held = [], 0
 
 
 def _fitting_rows(footer: pq.FileMetaData, batch_rows: int) -> int:

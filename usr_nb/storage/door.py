@@ -32,12 +32,14 @@ from typing import Any, BinaryIO, Final, cast
 
 from usr_nb.contract.progress import tracked
 from usr_nb.errors import StorageError
+from usr_nb.storage.digest import Digest
 
 TEMP_PREFIX = ".tmp-"
 #: The process numbers that are those of the machine (``PROC_PID_INIT_INO`` of Linux).
 _FIRST_PID_SPACE: Final = 0xEFFFFFFC
 #: After this time even what may have a living owner counts as left over.
 LITTER_S: Final = 24 * 3600.0
+_BLOCK: Final = 1 << 20
 _TORN_LOOKS = 5
 _TORN_PAUSE_S = 0.002
 _TEMP_NAME = re.compile(r"\.tmp-(?P<owner>[^/]+)-[0-9a-f]{8}\Z")
@@ -254,13 +256,20 @@ class Sink(io.RawIOBase):
     """A new file being written, with its size and SHA-256 as it grows.
 
     Works as the output of any pyarrow writer. Call :meth:`seal` when all is written.
+
+    Parameters
+    ----------
+    path : Path
+        The file; nothing may have that name.
+    digest : bool
+        Whether anybody will ask for the SHA-256.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, digest: bool = True) -> None:
         super().__init__()
         self.path = path
         self.size = 0
-        self._sha = hashlib.sha256()
+        self._sha = Digest() if digest else None
         with typed(path, "create"):
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
@@ -276,17 +285,35 @@ class Sink(io.RawIOBase):
         """Write all of `data`."""
         view = memoryview(data).cast("B")
         done = 0
+        if self._sha is not None:
+            self._sha.update(view, is_fixed=isinstance(data, bytes))
         with typed(self.path, "write"):
             while done < len(view):
                 done += os.write(self._fd, view[done:])
-        self._sha.update(view)
+        if self._sha is not None:
+            self._sha.caught_up()
         self.size += len(view)
         return len(view)
+
+    def copy_head(self, source: Path, fd: int, end: int) -> str:
+        """Write the leading `end` bytes of a file, and return the SHA-256 of the whole file.
+
+        Nothing may have been written. The bytes are hashed once, for both files.
+        """
+        size = os.fstat(fd).st_size
+        for block in _read(source, fd, 0, end):
+            self.write(block)
+        whole = self._sha.copy() if self._sha is not None else hashlib.sha256()
+        for block in _read(source, fd, end if self._sha is not None else 0, size):
+            whole.update(block)
+        return str(whole.hexdigest())
 
     @property
     def sha256(self) -> str:
         """Digest of what was written so far."""
-        return self._sha.hexdigest()
+        if self._sha is None:
+            raise ValueError("no digest was asked for")
+        return str(self._sha.copy().hexdigest())
 
     def seal(self) -> None:
         """Fsync and close. A failed fsync is never tried again on the same descriptor."""
@@ -298,12 +325,25 @@ class Sink(io.RawIOBase):
 
     def drop(self) -> None:
         """Close the descriptor without fsync."""
+        if self._sha is not None:
+            self._sha.rest()
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
 
     def close(self) -> None:
         """Do nothing: pyarrow closes its output when a writer ends, before we have synced it."""
+
+
+def _read(path: Path, fd: int, start: int, end: int) -> Iterator[bytes]:
+    """Yield a range of a file."""
+    while start < end:
+        with typed(path, "read"):
+            block = os.pread(fd, min(_BLOCK, end - start), start)
+            if not block:
+                raise OSError(f"it ends at byte {start}")
+        start += len(block)
+        yield block
 
 
 def temp_path(folder: Path) -> Path:
@@ -341,7 +381,7 @@ def replaced_file(path: Path) -> Iterator[Sink]:
     nobody else would.
     """
     _sweep(path.parent)
-    with _aside(path) as sink:
+    with _aside(path, digest=False) as sink:
         yield sink
         sink.seal()
         with typed(path, "replace"):
@@ -362,9 +402,9 @@ def _sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _aside(path: Path, *, within: Path | None = None) -> Iterator[Sink]:
+def _aside(path: Path, *, within: Path | None = None, digest: bool = True) -> Iterator[Sink]:
     make_dirs(path.parent, within=within)
-    sink = Sink(temp_path(path.parent))
+    sink = Sink(temp_path(path.parent), digest=digest)
     try:
         yield sink
     finally:
@@ -501,7 +541,7 @@ def free_bytes(path: Path) -> int:
 def scratch(folder: Path) -> Iterator[Sink]:
     """Write a file for this process alone; it is gone on leaving. Nothing is fsynced."""
     make_dirs(folder)
-    sink = Sink(temp_path(folder))
+    sink = Sink(temp_path(folder), digest=False)
     try:
         yield sink
     finally:

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -22,6 +23,26 @@ def thread_count() -> int:
     except AttributeError:  # macOS
         there = os.cpu_count() or 1
     return max(1, min(MOST_THREADS, there))
+
+
+@contextmanager
+def beside(work: Callable[[], R]) -> Iterator[Future[R]]:
+    """Let a thread do something while the body goes on; the thread has ended on leaving.
+
+    The body asks for the result, if only to learn of an error.
+
+    Examples
+    --------
+    >>> with beside(lambda: 1 + 1) as found:
+    ...     pass
+    >>> found.result()
+    2
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="usr-beside")
+    try:
+        yield pool.submit(work)
+    finally:
+        pool.shutdown(wait=True)
 
 
 def in_order(

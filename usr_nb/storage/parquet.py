@@ -23,7 +23,7 @@ from usr_nb.contract.progress import report
 from usr_nb.errors import PathNotFound, StorageError
 from usr_nb.storage import splice
 from usr_nb.storage.door import Sink
-from usr_nb.storage.parallel import in_order
+from usr_nb.storage.parallel import in_order, thread_count
 
 #: What no honest row group does: expand to more than this, and a thousandfold.
 BOMB_BYTES: Final = 256 << 20
@@ -31,6 +31,8 @@ BOMB_RATIO: Final = 1000
 _Data = TypeVar("_Data", pa.RecordBatch, pa.Table)
 ROW_GROUP_ROWS: Final = 8192
 WRITE_ROWS: Final = 8 * ROW_GROUP_ROWS
+#: Fewer rows are encoded by one thread.
+_SHARED_ROWS: Final = 3 * ROW_GROUP_ROWS
 _NO_DICTIONARY: Final = frozenset({"id", "sequence", "sequence_norm", "sequence_ci"})
 
 
@@ -86,7 +88,7 @@ def write_batches(
     rows = 0
     if total is not None:
         report("writing", 0, total)
-    pieces = regroup(batches, schema, WRITE_ROWS)
+    pieces = regroup(batches, schema, _piece_rows(total))
     first = list(islice(pieces, 2))
     if len(first) < 2:
         with writer(sink, schema) as w:
@@ -105,6 +107,13 @@ def write_batches(
     if total is not None:
         report("writing", rows, rows)
     return rows
+
+
+def _piece_rows(total: int | None) -> int:
+    """Return how many rows are encoded at a time: of few rows, what makes a piece per thread."""
+    if total is None or not _SHARED_ROWS < total < thread_count() * WRITE_ROWS:
+        return WRITE_ROWS
+    return ROW_GROUP_ROWS * -(-total // (thread_count() * ROW_GROUP_ROWS))
 
 
 def packed_bytes(table: pa.Table) -> int:

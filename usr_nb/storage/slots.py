@@ -93,6 +93,9 @@ class Stage:
             sink.seal()
         except BaseException:
             sink.drop()
+            # The same file may be written in another way now.
+            with suppress(StorageError):
+                door.unlink(sink.path)
             raise
         self.intent.install.append(Install(path, name, sink.size, sink.sha256))
 
@@ -243,8 +246,7 @@ def roll_forward(layout: Layout, intent: Intent, *, recovering: bool) -> None:
         # An installed file may have been taken away since, and its folder with it.
         with suppress(FileNotFoundError):
             door.fsync_dir(parent)
-    for gone in intent.retire:
-        _retire(layout, intent, gone)
+    _retire_all(layout, intent)
     for path in intent.drop:
         door.unlink(layout.dir / path)
     for parent in {(layout.dir / path).parent for path in intent.drop}:
@@ -272,26 +274,34 @@ def _tell(layout: Layout, intent: Intent, *, recovering: bool) -> None:
             eventlog.append_event(layout.events, event)
 
 
-def _retire(layout: Layout, intent: Intent, gone: Retire) -> None:
+def _retire_all(layout: Layout, intent: Intent) -> None:
+    """Move the retired files away; each folder is synced once, before the staging folder goes."""
+    moved = [m for gone in intent.retire if (m := _retire(layout, intent, gone)) is not None]
+    # Where files went comes first: no name is lost for sure before the other is there for sure.
+    for folder in dict.fromkeys([*(to for to, _ in moved), *(left for _, left in moved)]):
+        door.fsync_dir(folder)
+
+
+def _retire(layout: Layout, intent: Intent, gone: Retire) -> tuple[Path, Path] | None:
+    """Move one retired file away; returns the folders it is in now and was in before."""
     source = layout.dir / gone.path
     if gone.to is None:
         target = layout.txn / RETIRED / intent.operation_id / gone.path.replace("/", "+")
     else:
         target = layout.dir / gone.to
     if not is_listed(source, gone):
-        return
+        return None
     try:
         door.make_dirs(target.parent, within=layout.dir)
         door.rename(source, target)
     except FileNotFoundError:
-        return
+        return None
     if not is_listed(target, gone):
         # Between look and rename another commit put a new file there: give it back.
         with suppress(FileExistsError):
             door.link(target, source)
         door.unlink(target)
-    door.fsync_dir(target.parent)
-    door.fsync_dir(source.parent)
+    return target.parent, source.parent
 
 
 def is_listed(path: Path, gone: Retire) -> bool:

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -36,6 +36,7 @@ _KNOWN: Final = frozenset({1, 2, 3, 4, 5, 6, 7})
 _NAME, _CHILDREN = 4, 5
 _COLUMNS, _GROUP_BYTES, _GROUP_ROWS, _GROUP_AT, _GROUP_PACKED, _ORDINAL = 1, 2, 3, 5, 6, 7
 _CHUNK_AT, _META = 2, 3
+_GROUP_KNOWN: Final = frozenset({2, 3, 5, 6, 7})
 #: Offsets of page indexes, which lie elsewhere: left out, readers do without.
 _CHUNK_KNOWN: Final = frozenset({2, 3, 4, 5, 6, 7})
 _UNPACKED, _PACKED, _DATA_AT, _INDEX_AT, _DICTIONARY_AT = 6, 7, 9, 10, 11
@@ -58,10 +59,20 @@ Range = tuple[Source, int, int]
 
 
 class FileSource:
-    """An open file; it stays the same file, whatever happens to its name."""
+    """An open file; it stays the same file, whatever happens to its name.
 
-    def __init__(self, path: Path, fd: int) -> None:
-        self.path, self.fd = path, fd
+    Parameters
+    ----------
+    path : Path
+        Its name, for messages.
+    fd : int
+        It, open for reading.
+    told : str, optional
+        The SHA-256 that it must have if anything of it is to be copied.
+    """
+
+    def __init__(self, path: Path, fd: int, told: str | None = None) -> None:
+        self.path, self.fd, self.told = path, fd, told
         self.size = os.fstat(fd).st_size
 
     def blocks(self, start: int, end: int) -> Iterator[bytes]:
@@ -114,12 +125,15 @@ class Chunk:
         Its bytes there.
     meta : dict of int to Field
         Its ColumnMetaData.
+    is_plain : bool
+        Whether nothing is told of it that would have to be left out of another file.
     """
 
     source: Source
     start: int
     end: int
     meta: dict[int, Field]
+    is_plain: bool = False
 
     def moved(self, at: int) -> bytes:
         """Return its ColumnChunk for a file in which it begins at byte `at`."""
@@ -137,10 +151,28 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Group:
-    """One row group: how many rows, and a chunk per leaf column."""
+    """One row group: how many rows, and a chunk per leaf column.
+
+    Attributes
+    ----------
+    stays : bytes or None
+        Its RowGroup, good for any file in which it has the same place and number.
+    number : int
+        Of the group in its file, 0-based.
+    """
 
     rows: int
     chunks: tuple[Chunk, ...]
+    stays: bytes | None = None
+    number: int = -1
+
+    def is_at(self, at: int) -> bool:
+        """Say whether its chunks lie one after the other from byte `at` on."""
+        for chunk in self.chunks:
+            if chunk.start != at:
+                return False
+            at = chunk.end
+        return bool(self.chunks)
 
 
 @dataclass(frozen=True)
@@ -177,21 +209,30 @@ def lay_out(source: FileSource | BufferSource) -> Laid:
         length = int.from_bytes(end[:4], "little")
         if end[4:] != MAGIC or length + 12 > source.size:
             raise Unfit("no footer")
-        content, _ = thrift.fields(source.tail(8 + length)[:length])
+        inside = {
+            _SCHEMA: thrift.each(_element),
+            _GROUPS: thrift.each(lambda data, at: _group(source, data, at)),
+        }
+        content, read, _ = thrift.fields(source.tail(8 + length)[:length], 0, inside)
         if not set(content) <= _KNOWN:
             raise Unfit("a footer of another form")
-        columns = _columns(thrift.elements(content[_SCHEMA]))
+        columns = _columns(read[_SCHEMA])
         leaves = max((r.stop for _, r in columns.values()), default=0)
-        body = source.size - 8 - length
-        groups = [_group(source, g, leaves, body) for g in thrift.elements(content[_GROUPS])]
+        groups = [replace(g, number=i) for i, g in enumerate(read[_GROUPS])]
+        _check(groups, leaves, source.size - 8 - length)
     except (ValueError, IndexError, KeyError, RecursionError) as error:
         raise Unfit(str(error)) from error
     return Laid(columns, groups)
 
 
-def _columns(schema: list[bytes]) -> dict[str, tuple[bytes, range]]:
+def _element(data: bytes, at: int) -> tuple[tuple[dict[int, Field], bytes], int]:
+    content, _, end = thrift.fields(data, at)
+    return (content, data[at:end]), end
+
+
+def _columns(schema: list[tuple[dict[int, Field], bytes]]) -> dict[str, tuple[bytes, range]]:
     """Return, for each top-level column, its schema elements and its leaves."""
-    parsed = [thrift.fields(e)[0] for e in schema]
+    parsed = [content for content, _ in schema]
 
     def past(i: int) -> tuple[int, int]:
         """Return (the element after a subtree, its leaves)."""
@@ -210,31 +251,44 @@ def _columns(schema: list[bytes]) -> dict[str, tuple[bytes, range]]:
         text = thrift.text(parsed[at][_NAME])
         if text in out:
             raise Unfit("two columns have one name")
-        out[text] = (b"".join(schema[at:end]), range(leaf, leaf + leaves))
+        out[text] = (b"".join(e for _, e in schema[at:end]), range(leaf, leaf + leaves))
         at, leaf = end, leaf + leaves
     return out
 
 
-def _group(source: FileSource | BufferSource, data: bytes, leaves: int, body: int) -> Group:
-    content, _ = thrift.fields(data)
-    chunks = tuple(_chunk(source, c, body) for c in thrift.elements(content[_COLUMNS]))
-    rows = thrift.number(content[_GROUP_ROWS])
-    if len(chunks) != leaves or rows < 0:
-        raise Unfit("a row group lacks columns")
-    return Group(rows, chunks)
+def _group(source: FileSource | BufferSource, data: bytes, at: int) -> tuple[Group, int]:
+    inside = {_COLUMNS: thrift.each(lambda data, at: _chunk(source, data, at))}
+    content, read, end = thrift.fields(data, at, inside)
+    chunks = tuple(read[_COLUMNS])
+    is_plain = set(content) <= _GROUP_KNOWN and all(c.is_plain for c in chunks)
+    stays = data[at:end] if is_plain else None
+    return Group(thrift.number(content[_GROUP_ROWS]), chunks, stays), end
 
 
-def _chunk(source: FileSource | BufferSource, data: bytes, body: int) -> Chunk:
-    content, _ = thrift.fields(data)
-    if not set(content) <= _CHUNK_KNOWN or _META not in content:
+def _chunk(source: FileSource | BufferSource, data: bytes, at: int) -> tuple[Chunk, int]:
+    content, read, stop = thrift.fields(data, at, {_META: thrift.one(_meta)})
+    if not set(content) <= _CHUNK_KNOWN:
         raise Unfit("a column chunk in another file, or encrypted")
-    meta, _ = thrift.fields(content[_META][1])
-    at = [thrift.number(meta[k]) for k in (_DATA_AT, _INDEX_AT, _DICTIONARY_AT) if k in meta]
-    start = min(a for a in at if a)
+    meta = read[_META]
+    places = [thrift.number(meta[k]) for k in (_DATA_AT, _INDEX_AT, _DICTIONARY_AT) if k in meta]
+    start = min(p for p in places if p)
     end = start + thrift.number(meta[_PACKED])
-    if not len(MAGIC) <= start < end <= body:
-        raise Unfit("a column chunk lies outside of the data")
-    return Chunk(source, start, end, meta)
+    is_plain = set(content) <= {_CHUNK_AT} and not _BLOOM & set(meta)
+    return Chunk(source, start, end, meta, is_plain), stop
+
+
+def _meta(data: bytes, at: int) -> tuple[dict[int, Field], int]:
+    content, _, end = thrift.fields(data, at)
+    return content, end
+
+
+def _check(groups: list[Group], leaves: int, body: int) -> None:
+    """Raise unless all groups are whole and lie within the data."""
+    for group in groups:
+        if len(group.chunks) != leaves or group.rows < 0:
+            raise Unfit("a row group lacks columns")
+        if any(not len(MAGIC) <= c.start < c.end <= body for c in group.chunks):
+            raise Unfit("a column chunk lies outside of the data")
 
 
 class Splicer:
@@ -250,8 +304,10 @@ class Splicer:
         source = BufferSource(template)
         length = int.from_bytes(source.tail(8)[:4], "little")
         self._schema = pq.read_metadata(pa.BufferReader(template)).schema
-        self._content, _ = thrift.fields(source.tail(8 + length)[:length])
-        self.columns = _columns(thrift.elements(self._content[_SCHEMA]))
+        footer = source.tail(8 + length)[:length]
+        self._content, _, _ = thrift.fields(footer)
+        _, read, _ = thrift.fields(footer, 0, {_SCHEMA: thrift.each(_element)})
+        self.columns = _columns(read[_SCHEMA])
         self.leaves = max((r.stop for _, r in self.columns.values()), default=0)
         self._groups: list[bytes] = []
         self.rows = 0
@@ -265,6 +321,8 @@ class Splicer:
         """Lay out one more row group; returns the ranges of bytes to be copied, in order."""
         if len(group.chunks) != self.leaves:
             raise Unfit("a row group of other columns")
+        if group.stays and group.number == len(self._groups) and group.is_at(self.at):
+            return self._stay(group)
         begin, unpacked = self.at, 0
         columns, ranges = [], []
         for chunk in group.chunks:
@@ -284,6 +342,14 @@ class Splicer:
         self._groups.append(thrift.struct(content))
         self.rows += group.rows
         return ranges
+
+    def _stay(self, group: Group) -> list[Range]:
+        """Take over a row group of the same place and number as it is."""
+        first, last = group.chunks[0], group.chunks[-1]
+        self._groups.append(group.stays or b"")
+        self.rows += group.rows
+        self.at = last.end
+        return [(first.source, first.start, last.end)]
 
     def footer(self) -> bytes:
         """Return what follows the chunks: footer, its length, magic.
@@ -305,10 +371,10 @@ class Splicer:
 
 
 @contextlib.contextmanager
-def source_of(path: Path) -> Iterator[FileSource]:
-    """Open a file to copy chunks from."""
+def source_of(path: Path, told: str | None = None) -> Iterator[FileSource]:
+    """Open a file to copy chunks from; see :class:`FileSource`."""
     with path.open("rb", buffering=0) as file:
-        yield FileSource(path, file.fileno())
+        yield FileSource(path, file.fileno(), told)
 
 
 def contiguous(ranges: Iterable[Range]) -> Iterator[Range]:
@@ -379,6 +445,23 @@ class Assembly:
         self._copy([])
         self._sink.write(footer)
         report("writing", total, total)
+
+    def head(self, source: FileSource, groups: Sequence[Group]) -> None:
+        """Begin with leading row groups of a file, as the leading bytes that they are there.
+
+        The file is read once: its digest and that of the new file begin alike.
+
+        Raises
+        ------
+        Unfit
+            If they can't stay as they are, or the file is not the one that was told of. What was
+            written is of no use then.
+        """
+        for group in groups:
+            if len(self._splicer.add(group)) != 1 or not group.stays:
+                raise Unfit("row groups that can't stay where they are")
+        if self._sink.copy_head(source.path, source.fd, self._splicer.at) != source.told:
+            raise Unfit("not the file that its commit told of")
 
     def _copy(self, ranges: Iterable[Range]) -> None:
         if not self._sink.size:

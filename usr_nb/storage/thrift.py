@@ -6,8 +6,8 @@ that another writer put there is lost or misread; what is asked for are offsets,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 I16, I32, I64, BINARY, LIST, STRUCT = 4, 5, 6, 8, 9, 12
 _NUMBERS: Final = frozenset({I16, I32, I64})
@@ -19,6 +19,9 @@ _DEEPEST: Final = 32
 
 #: A field: its kind, and its value as the bytes it is encoded in (without its header).
 Field = tuple[int, bytes]
+T = TypeVar("T")
+#: Reads a field: from its kind, the data and its place to what it holds, and where it ends.
+Reader = Callable[[int, bytes, int], tuple[T, int]]
 
 
 class Malformed(ValueError):
@@ -71,11 +74,34 @@ def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
     """Return (kind of the elements, how many, where the first begins)."""
     head = data[at]
     n, at = (_varint(data, at + 1)) if head >> 4 == 15 else (head >> 4, at + 1)
+    if n > len(data):
+        raise Malformed("a list is longer than all there is")
     return head & 15, n, at
 
 
-def fields(data: bytes, at: int = 0) -> tuple[dict[int, Field], int]:
-    """Take one struct apart; returns (field id → kind and bytes, where it ends).
+def fields(
+    data: bytes, at: int = 0, inside: Mapping[int, Reader[Any]] | None = None
+) -> tuple[dict[int, Field], dict[int, Any], int]:
+    """Take one struct apart, its nested ones in the same pass.
+
+    Parameters
+    ----------
+    data : bytes
+        What holds it.
+    at : int
+        Where it begins.
+    inside : mapping of int to callable, optional
+        For the fields that are to be taken apart themselves: given kind, data and place, what they
+        hold and where they end.
+
+    Returns
+    -------
+    fields : dict of int to Field
+        Field id → kind and bytes, without those of `inside`.
+    read : dict of int to object
+        What was read of those.
+    end : int
+        Where the struct ends.
 
     Raises
     ------
@@ -83,41 +109,59 @@ def fields(data: bytes, at: int = 0) -> tuple[dict[int, Field], int]:
         If it is none.
     """
     out: dict[int, Field] = {}
+    read: dict[int, Any] = {}
     last = 0
+    wanted = inside or {}
     while True:
         head = data[at]
         at += 1
         if head == 0:
-            return out, at
+            return out, read, at
         delta, kind = head >> 4, head & 15
         if delta:
             last += delta
         else:
             n, at = _varint(data, at)
             last = (n >> 1) ^ -(n & 1)
-        end = _skip(data, at, kind)
-        if last in out or end > len(data):
-            raise Malformed("a field is there twice, or cut off")
-        out[last] = (kind, data[at:end])
-        at = end
+        if last in out or last in read:
+            raise Malformed("a field is there twice")
+        if last in wanted:
+            read[last], at = wanted[last](kind, data, at)
+        else:
+            end = _skip(data, at, kind)
+            out[last] = (kind, data[at:end])
+            at = end
+        if at > len(data):
+            raise Malformed("a field is cut off")
 
 
-def elements(field: Field) -> list[bytes]:
-    """Return the bytes of each element of a list of structs."""
-    kind, data = field
-    if kind != LIST:
-        raise Malformed("not a list")
-    inner, n, at = _list_head(data, 0)
-    if inner != STRUCT and n:
-        raise Malformed("not a list of structs")
-    out = []
-    for _ in range(n):
-        end = _skip(data, at, STRUCT)
-        out.append(data[at:end])
-        at = end
-    if at != len(data):
-        raise Malformed("a list is cut off")
-    return out
+def one(read: Callable[[bytes, int], tuple[T, int]]) -> Reader[T]:
+    """Return a reader of a field that is a struct."""
+
+    def of_field(kind: int, data: bytes, at: int) -> tuple[T, int]:
+        if kind != STRUCT:
+            raise Malformed("not a struct")
+        return read(data, at)
+
+    return of_field
+
+
+def each(read: Callable[[bytes, int], tuple[T, int]]) -> Reader[list[T]]:
+    """Return a reader of a field that is a list of structs."""
+
+    def of_field(kind: int, data: bytes, at: int) -> tuple[list[T], int]:
+        if kind != LIST:
+            raise Malformed("not a list")
+        inner, n, at = _list_head(data, at)
+        if inner != STRUCT and n:
+            raise Malformed("not a list of structs")
+        out = []
+        for _ in range(n):
+            found, at = read(data, at)
+            out.append(found)
+        return out, at
+
+    return of_field
 
 
 def number(field: Field) -> int:

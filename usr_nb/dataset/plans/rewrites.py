@@ -21,7 +21,8 @@ from usr_nb.dataset.maintenance import Outline, Rewrite
 from usr_nb.dataset.plans.plan import EXAMPLES, DatasetPlan, FileChange, size_text
 from usr_nb.dataset.plans.records import CellChange
 from usr_nb.dataset.plans.seen import Seen, see
-from usr_nb.overlay.merge import Mask, Merged, union_keys
+from usr_nb.overlay.merge import Mask, Merged
+from usr_nb.overlay.places import union_keys
 from usr_nb.storage.layout import ARTIFACTS, RECORDS, SNAPSHOTS, overlay_file, overlay_folder
 
 #: Writing takes about this many times as long as looking at the same values.
