@@ -6,7 +6,7 @@ itself, all sorted. What the bits say is a guess until the whole id was compared
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from usr_nb.storage.parallel import in_order
 _STEPS: Final = 16
 #: Ids that one thread looks up at a time.
 _PIECE: Final = 16_384
+#: Entries that are worked out at a time.
+_RUN: Final = 1 << 20
 
 
 def row_bits(rows: int) -> int:
@@ -37,8 +39,18 @@ def entries_of(words: U64) -> U64:
         All ids.
     """
     bits = np.uint64(row_bits(len(words)))
-    rows = np.arange(len(words), dtype=np.uint64)
-    entries: U64 = np.sort(((leading_bits(words) >> bits) << bits) | rows)
+
+    def some(start: int) -> U64:
+        lead = leading_bits(words[start : start + _RUN])
+        rows = np.arange(start, start + len(lead), dtype=np.uint64)
+        return ((lead >> bits) << bits) | rows
+
+    # In runs: what is worked out on the way takes several times the memory of what comes out.
+    entries = np.empty(len(words), np.uint64)
+    starts = range(0, len(words), _RUN)
+    for start, run in zip(starts, in_order(some, starts), strict=True):
+        entries[start : start + len(run)] = run
+    entries.sort()
     return entries
 
 
@@ -59,12 +71,20 @@ class Finder:
         self.bits = np.uint64(row_bits(len(words)))
         # Ids are evenly spread, so the leading bits tell almost where to look.
         self._shift = np.uint64(64 - max(1, len(words).bit_length()))
-        counts = np.bincount(
-            (self.entries >> self._shift).astype(np.int64),
-            minlength=(1 << (64 - int(self._shift))) + 1,
-        )
-        self._starts = np.zeros(len(counts) + 1, np.uint32 if len(words) < 1 << 32 else np.int64)
-        np.cumsum(counts, out=self._starts[1:], dtype=self._starts.dtype)
+        self._starts = self._count(1 << (64 - int(self._shift)))
+
+    def _count(self, buckets: int) -> npt.NDArray[Any]:
+        """Return the first entry of each bucket, and after them two that have none."""
+        dtype = np.uint32 if len(self.entries) < 1 << 32 else np.uint64
+        starts: npt.NDArray[Any] = np.zeros(buckets + 2, dtype)
+        counts = starts[1:]
+        for at in range(0, len(self.entries), _RUN):
+            bucket = (self.entries[at : at + _RUN] >> self._shift).astype(np.int64)
+            found = np.bincount(bucket - bucket[0])
+            first = int(bucket[0])
+            counts[first : first + len(found)] = counts[first : first + len(found)] + found
+        np.cumsum(counts, out=counts, dtype=dtype)
+        return starts
 
     def rows(self, wanted: U64) -> Int:
         """Return the base row of each id, -1 where there is none; whole ids are compared.

@@ -21,7 +21,7 @@ from usr_nb.overlay.lookup import Int
 from usr_nb.overlay.merge import Merged
 
 #: Longer bases are looked up and let go: a row takes 56 bytes.
-MOST_ROWS: Final = 2_000_000
+MOST_ROWS: Final = 12_000_000
 _PIECE: Final = 16_384
 #: More letters than one text array holds.
 _MOST_IDS: Final = (2**31 - 1) // ID_HEX_DIGITS

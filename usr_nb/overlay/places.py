@@ -297,11 +297,9 @@ class Finding:
 
     def _codes(self, words: U64, keys: pa.ChunkedArray) -> Int:
         """Return the base row of each id of a part."""
-        if len(keys) == self.rows:
-            mine = id_words(keys.combine_chunks())
-            # A part in the order of the base needs no looking up.
-            if mine is not None and np.array_equal(mine, words) and self._is_unique(words):
-                return np.arange(self.rows, dtype=np.int64)
+        # A part in the order of the base needs no looking up.
+        if len(keys) == self.rows and _are(keys, words) and self._is_unique(words):
+            return np.arange(self.rows, dtype=np.int64)
         with self._making:
             if self._finder is None:
                 self._finder = Finder(words)
@@ -312,6 +310,17 @@ class Finding:
         """Say whether no two ids can be equal; a damaged base may repeat them."""
         lead = np.sort(leading_bits(words))
         return not (lead[1:] == lead[:-1]).any()
+
+
+def _are(keys: pa.ChunkedArray, words: U64) -> bool:
+    """Say whether keys are exactly these ids, in this order."""
+    at = 0
+    for chunk in keys.chunks:
+        mine = id_words(chunk)
+        if mine is None or not np.array_equal(mine, words[at : at + len(mine)]):
+            return False
+        at += len(mine)
+    return at == len(words)
 
 
 def _first_alike(infos: Sequence[PartInfo], held: tuple[int, ...]) -> str:
