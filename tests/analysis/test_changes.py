@@ -45,6 +45,13 @@ def test_first_other_and_lost_values_are_told_apart(ds):
         change(ds, 0, end + 1)
 
 
+def test_an_import_gives_new_rows_and_leaves_the_others(ds):
+    ds.write_overlay_part("k", pa.table({"id": IDS[:2], "x": [1.0, 2.0]}))
+    ds.add_sequences(["ACACACAC"], bio_type="dna", alphabet="dna_4")
+    ds.write_overlay_part("k", pa.table({"id": IDS[:1], "x": [3.0]}))
+    assert change(ds, 0, last(ds)) == ({"k__x": (2, 0, 0)}, {})
+
+
 def test_what_was_rewritten_since_is_not_guessed(ds):
     start = last(ds)
     for x in (1.0, 2.0):

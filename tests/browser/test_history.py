@@ -161,6 +161,16 @@ def test_two_moments_are_compared(shown, roots):
                + written["metrics.rows_written"].fillna(0).sum())  # fmt: skip
     expect(shown.part("written-lab")).to_have_text(f"{rows} rows")
     expect(shown.part("comparison")).to_contain_text("300 records imported, 3 records deleted")
+    # Column by column, when it is asked for.
+    parts = [pd.read_parquet(p) for p in (roots[shown.host] / library.NAME).glob(
+        "_derived/lab/*.parquet")]  # fmt: skip
+    for column in ("lab__score", "lab__tss"):
+        holding = set().union(*(set(p["id"]) for p in parts if column in p))
+        row = shown.part("change-row").filter(has_text=column)
+        if column == "lab__score":
+            shown.part("per-column").click()
+        expect(row.locator("td")).to_have_text([column, str(len(holding)), "0", "0"])
+    expect(shown.part("comparison")).to_contain_text("usr_state: its values of then are not known")
     shown.part("mark").last.uncheck()
     expect(shown.part("comparison")).to_be_hidden()
 

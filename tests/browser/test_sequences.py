@@ -232,6 +232,33 @@ def test_features_are_told_with_their_strand(shown, records, root):
     expect(tip).not_to_contain_text("cpxR")
 
 
+def test_why_of_a_cell_by_key_and_by_mouse(shown, records, root):
+    sites = library.overlay(root, "densegen")["densegen__used_tfbs_detail"]
+    shown.page.mouse.click(*where_is(shown, 1, 5))
+    expect(shown.panel).to_have_attribute("data-selected", "1")
+    shown.part("scroll").press("w")
+    told = shown.part("why-value")
+    expect(told).to_contain_text(f"densegen__used_tfbs_detail of {records['id'][1][:8]} is")
+    expect(shown.part("why-step").first).to_contain_text("decides")
+    # The column has the focus: another one is a few letters away.
+    expect(shown.part("why-column")).to_be_focused()
+    shown.page.keyboard.type("lab__score")
+    shown.page.keyboard.press("Enter")
+    score = float(library.overlay(root, "lab")["lab__score"][records["id"][1]])
+    expect(told).to_have_text(f"lab__score of {records['id'][1][:8]} is {score!r}")
+    shown.page.keyboard.press("Escape")
+    expect(told).to_be_hidden()
+    expect(shown.part("scroll")).to_be_focused()
+    start = next(int(s["offset"]) for s in sites[records["id"][4]] if s["offset"] < 40)
+    shown.page.mouse.dblclick(*where_is(shown, 4, start))
+    expect(told).to_contain_text(f"densegen__used_tfbs_detail of {records['id'][4][:8]} is")
+    shown.part("features").select_option("")
+    shown.part("scroll").focus()
+    shown.page.mouse.dblclick(*where_is(shown, 2, 7))
+    expect(told).to_contain_text(f"sequence of {records['id'][2][:8]} is")
+    shown.part("why-column").press("Escape")
+
+
 def test_a_track_shows_a_number_per_letter(shown, records, root):
     values = library.overlay(root, "lab")["lab__signal"][records["id"][2]]
     shown.part("track").select_option("lab__signal")

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from usr_nb.contract.names import namespace_of
+from usr_nb.contract.names import TOMBSTONE_NS, namespace_of
 from usr_nb.dataset.context import Context
 from usr_nb.dataset.core import Dataset
 from usr_nb.dataset.plans.rewrites import unlike
@@ -105,13 +105,15 @@ class _Told:
 
     def take(self, event: Mapping[str, Any], *, inside: bool) -> None:
         told, action = event.get("artifacts"), str(event.get("action"))
-        if not isinstance(told, dict):
-            return
+        if not isinstance(told, dict) or action == "registry_freeze":
+            return  # A freeze goes along with another event, and repeats its files.
         came = [f["path"] for f in told.get("files") or () if isinstance(f, dict) and "path" in f]
         for path in came:
             ns = _namespace(path)
             if path == RECORDS and action not in _APPENDS:
                 self.base = action
+            elif ns == TOMBSTONE_NS:
+                continue  # Deleted and restored records are counted already.
             elif ns and path.count("/") == 1:
                 self.spoiled.setdefault(ns, "it is kept in one file, of which the present is there")
                 self.singles |= {ns} if inside else set()

@@ -24,15 +24,18 @@ class _Open:
 
 
 class Instant:
-    """The merged table of a dataset, tombstoned rows included, and whether it is still the newest.
+    """The merged table of a dataset, and whether it is still the newest.
 
     Parameters
     ----------
     ds : Dataset
         The dataset. It is read when :meth:`merged` is first called.
+    include_deleted : bool
+        Whether tombstoned rows are in it.
     """
 
-    def __init__(self, ds: Dataset) -> None:
+    def __init__(self, ds: Dataset, *, include_deleted: bool = True) -> None:
+        self._include_deleted = include_deleted
         self._ctx = Context(Place(ds.root, ds.name, ds.dir))
         self._open: _Open | None = None
 
@@ -42,7 +45,9 @@ class Instant:
             with ExitStack() as stack:
                 # Before the files are opened: a change that comes meanwhile is noticed, not missed.
                 stamp = self._stamp()
-                merged = stack.enter_context(self._ctx.merged(include_deleted=True))
+                merged = stack.enter_context(
+                    self._ctx.merged(include_deleted=self._include_deleted)
+                )
                 self._open = _Open(merged, stamp, stack.pop_all())
         return self._open.merged
 

@@ -9,10 +9,8 @@ start of a feature, or a position that a column tells (a transcription start, sa
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
@@ -23,16 +21,13 @@ import pyarrow.compute as pc
 
 from usr_nb.analysis.cells import Cells
 from usr_nb.analysis.features import Feature, feature_columns, read_features
+from usr_nb.analysis.instant import Instant
 from usr_nb.contract.names import namespace_of
-from usr_nb.dataset.context import Context
 from usr_nb.dataset.core import Dataset
 from usr_nb.dataset.ids import find
 from usr_nb.errors import RecordNotFound, ValidationError
 from usr_nb.filter.motif import find_places, motif_search
 from usr_nb.overlay.lookup import Int
-from usr_nb.storage.roots import Place
-from usr_nb.storage.slots import highest_slot
-from usr_nb.storage.view import overlay_paths
 
 Align = Literal["start", "end", "feature", "column"]
 Against = Literal["nothing", "record", "parent"]
@@ -154,8 +149,6 @@ class _Open:
     """The files of one instant, and what is known of them."""
 
     cells: Cells
-    stamp: tuple[int, tuple[str, ...]]
-    close: ExitStack
     rows: Int | None = None
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -189,7 +182,7 @@ class SequencePages:
     def __init__(
         self, ds: Dataset, *, rows: Sequence[int] | npt.NDArray[Any] | None = None
     ) -> None:
-        self._ctx = Context(Place(ds.root, ds.name, ds.dir))
+        self._instant = Instant(ds, include_deleted=False)
         self._asked = None if rows is None else np.asarray(rows, np.int64)
         self._open: _Open | None = None
 
@@ -201,9 +194,8 @@ class SequencePages:
 
     def close(self) -> None:
         """Close the files; the next call opens them anew."""
-        if self._open is not None:
-            self._open.close.close()
-            self._open = None
+        self._open = None
+        self._instant.close()
 
     def select(self, rows: Sequence[int] | npt.NDArray[Any] | None) -> None:
         """Show other rows of the base, or all."""
@@ -213,25 +205,16 @@ class SequencePages:
 
     def changed(self) -> bool:
         """Say whether the dataset is another than the one shown; cheap enough to ask often."""
-        return self._open is not None and self._open.stamp != self._stamp()
+        return self._instant.changed()
 
     def version(self) -> str:
         """Return what names the present state of the dataset: another text once it changed."""
-        return hashlib.sha256(repr(self._stamp()).encode()).hexdigest()[:16]
-
-    def _stamp(self) -> tuple[int, tuple[str, ...]]:
-        layout = self._ctx.layout
-        return highest_slot(layout), tuple(overlay_paths(layout))
+        return self._instant.version()
 
     def _at(self) -> _Open:
         if self._open is None:
-            with ExitStack() as stack:
-                stamp = self._stamp()
-                merged = stack.enter_context(self._ctx.merged())
-                cells = Cells(merged)
-                opened = _Open(cells, stamp, stack.pop_all())
-            opened.rows = self._live(cells)
-            self._open = opened
+            cells = Cells(self._instant.merged())
+            self._open = _Open(cells, self._live(cells))
         return self._open
 
     def _live(self, cells: Cells) -> Int | None:

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Final
 
 from usr_nb.analysis.changes import Changes
 from usr_nb.analysis.history import EventFilter, EventHistory, Item
-from usr_nb.analysis.provenance import setter_line, value_text, why_steps
 from usr_nb.dataset.core import Dataset
-from usr_nb.widgets.base import Panel, front_end
+from usr_nb.widgets.base import front_end
+from usr_nb.widgets.cells import WHY, CellPanel
 from usr_nb.widgets.jobs import Task
 from usr_nb.widgets.messages import (
     COPY_BYTES,
@@ -26,9 +26,6 @@ from usr_nb.widgets.messages import (
 
 _SUMMARY_EVENTS: Final = 8
 ID_LENGTH: Final = 40
-_NAME_LENGTH: Final = 300
-_STEPS: Final = 60
-_COLUMNS: Final = 1_000
 WANTED: Final[dict[str, Kind]] = {
     "action": Text(most=80, default=""),
     "actor": Text(most=200, default=""),
@@ -39,7 +36,7 @@ WANTED: Final[dict[str, Kind]] = {
 }
 
 
-class HistoryPanel(Panel):
+class HistoryPanel(CellPanel):
     """What happened to a dataset, by whom, when.
 
     Parameters
@@ -57,8 +54,7 @@ class HistoryPanel(Panel):
         "changes": {"first": Whole(), "second": Whole()},
         "changes_now": {},
         "actions": {},
-        "why": {"id": Text(most=ID_LENGTH), "column": Text(most=_NAME_LENGTH)},
-        "columns": {},
+        **WHY,
         "look": {"version": Text(most=100)},
     }
 
@@ -115,22 +111,6 @@ class HistoryPanel(Panel):
     def on_actions(self, _args: Args) -> Answer:
         """Say which actions there are, and how often."""
         return Answer({"actions": self._log.actions()})
-
-    def on_why(self, args: Args) -> Answer:
-        """Say where the value of a cell comes from: what decides, and what it replaced."""
-        found = self._ds.why(args["id"], args["column"])
-        steps = why_steps(found)
-        return Answer({
-            "id": found.id, "column": found.column, "value": value_text(found.value),
-            "source": found.source, "setter": setter_line(found),
-            "steps": [asdict(s) for s in steps[:_STEPS]], "all_steps": len(steps),
-            "unspoken": len(found.unspoken), "unreadable": list(found.unreadable[:_STEPS]),
-            "python": f"ds.why({found.id!r}, {found.column!r})",
-        })  # fmt: skip
-
-    def on_columns(self, _args: Args) -> Answer:
-        """Give the names of columns, to choose one."""
-        return Answer({"columns": self._ds.schema().names[:_COLUMNS]})
 
     def on_look(self, args: Args) -> Answer:
         """Say whether there are events that the page of that version does not have."""

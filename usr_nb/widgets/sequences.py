@@ -12,7 +12,8 @@ from usr_nb.analysis.sequences import Against, Align, Look, SequencePages
 from usr_nb.contract.iupac import reverse_complement
 from usr_nb.dataset.core import Dataset
 from usr_nb.errors import ValidationError
-from usr_nb.widgets.base import Panel, arrow_bytes, front_end
+from usr_nb.widgets.base import arrow_bytes, front_end
+from usr_nb.widgets.cells import WHY, CellPanel
 from usr_nb.widgets.follow import follow, source_of
 from usr_nb.widgets.messages import (
     COPY_BYTES,
@@ -49,7 +50,7 @@ LOOK: Final[dict[str, Kind]] = {
 }
 
 
-class SequencesPanel(Panel):
+class SequencesPanel(CellPanel):
     """Letters, features, tracks and comparisons of the records of a dataset.
 
     Parameters
@@ -82,6 +83,7 @@ class SequencesPanel(Panel):
             "name": Text(default=""),
         },
         "look": {"version": Text(most=100)},
+        **WHY,
     }
 
     def __init__(

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { lengthText, scoreText, sizeText } from "../../../usr_nb/widgets/js/lib/numbers.js";
-import { roleText, setterText, comparisonLines, counted, localTime, utcText } from "../../../usr_nb/widgets/js/history/words.js";
+import { changeLines, comparisonLines, counted, utcText } from "../../../usr_nb/widgets/js/history/words.js";
+import { localTime, roleText, setterText } from "../../../usr_nb/widgets/js/lib/whywords.js";
 import { AMINO_ACIDS, colourOf, featureColour, inkOn, NUCLEOTIDES } from "../../../usr_nb/widgets/js/sequences/colors.js";
 import { Pages } from "../../../usr_nb/widgets/js/sequences/pages.js";
 
@@ -67,4 +68,9 @@ test("the setter is told only where something else decides", () => {
   assert.equal(setterText({ setter: "", steps: [step] }), "");
   assert.deepEqual([roleText(step), roleText({ ...step, role: "base" }), roleText({ ...step, role: "shadowed", decides: false })],
     ["decides", "the base decides", "was replaced"]);
+});
+
+test("what cannot be compared is said with its reason", () => {
+  assert.deepEqual(changeLines({ k: "its files were rewritten (compact_overlay)" }),
+    ["k: its values of then are not known, its files were rewritten (compact_overlay)."]);
 });

@@ -5,8 +5,9 @@ import { el, Scope, setOptions } from "../lib/dom.js";
 import { makeFrame, ready, whileVisible } from "../lib/frame.js";
 import { grouped } from "../lib/numbers.js";
 import { table } from "../lib/tables.js";
-import { changeLines, comparisonLines, counted, localTime, utcText } from "./words.js";
-import { whyForm } from "./why.js";
+import { whyForm } from "../lib/why.js";
+import { localTime } from "../lib/whywords.js";
+import { changeLines, comparisonLines, counted, utcText } from "./words.js";
 import limits from "../../limits.json" with { type: "json" };
 
 /** @typedef {import("../lib/wire.js").Model} Model */

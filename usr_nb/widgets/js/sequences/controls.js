@@ -31,7 +31,8 @@ export const KEYS = [
   ["↑ ↓", "select a row; with Shift several"], ["← →", "move by a letter; with Shift by ten"],
   ["Page ↑ ↓", "a screen up or down"], ["Home End", "first or last letter; with Ctrl first or last row"],
   ["c", "copy the selected rows as FASTA"], ["i", "copy the whole id"], ["r", "reverse complement"],
-  ["+ −", "larger or smaller letters"], ["g", "go to a row or an id"], ["?", "these keys"],
+  ["+ −", "larger or smaller letters"], ["g", "go to a row or an id"],
+  ["w, double click", "why? which part set the value"], ["?", "these keys"],
 ];
 
 export class Controls {

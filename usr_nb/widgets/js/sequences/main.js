@@ -4,6 +4,7 @@ import "./sequences.css";
 import { copyText, el } from "../lib/dom.js";
 import { makeFrame, ready, whileVisible } from "../lib/frame.js";
 import { grouped } from "../lib/numbers.js";
+import { whyForm } from "../lib/why.js";
 import { Controls } from "./controls.js";
 import { Viewer } from "./viewer.js";
 import limits from "../../limits.json" with { type: "json" };
@@ -24,9 +25,11 @@ function render(host) {
   /** @type {Viewer} */
   const viewer = new Viewer(frame, controls);
   const said = el("span", { "data-testid": "said", role: "status" });
+  const cell = whyForm(frame);
+  cell.form.hidden = true;
   const listening = el("span", { class: "seq-listening", "aria-hidden": "true" }, "keys: ? for help");
   frame.body.append(
-    controls.bar, controls.keys, viewer.element, viewer.letters,
+    controls.bar, controls.keys, viewer.element, viewer.letters, cell.form,
     el("div", { class: "usr-nb-foot" }, viewer.where, viewer.fetched, said, listening, controls.help),
   );
   const { scope, wire } = frame;
@@ -95,6 +98,26 @@ function render(host) {
     viewer.scroller.focus();
   }
 
+  /** Where a value of a row comes from; again closes it. @param {number} at @param {string} column */
+  async function why(at, column) {
+    let row = viewer.pages.row(viewer.lookKey, at);
+    // What was just chosen may still be on its way.
+    for (let n = 0; row === null && n < 60 && !scope.signal.aborted; n++) {
+      await new Promise((go) => setTimeout(go, 50));
+      row = viewer.pages.row(viewer.lookKey, at);
+    }
+    if (row === null) return;
+    cell.askFor(row.id, column);
+    cell.column.focus();
+    cell.column.select();
+    void cell.offer();
+  }
+
+  function whyOfSelected() {
+    if (!cell.form.hidden) return void (cell.form.hidden = true);
+    void why(viewer.selection[1], viewer.columnOf(null));
+  }
+
   function turn() {
     const all = [...viewer.seen].every((type) => type === "protein") && viewer.seen.size > 0;
     if (all) {
@@ -146,7 +169,16 @@ function render(host) {
     const at = viewer.under(event);
     if (at !== null) viewer.select(at.row, event.shiftKey);
   });
-  scope.listen(scroller, "dblclick", (event) => { if (viewer.under(event)?.gutter) run(copyId)(); });
+  scope.listen(scroller, "dblclick", (event) => {
+    const at = viewer.under(event);
+    if (at?.gutter) run(copyId)();
+    else if (at) void why(at.row, viewer.columnOf(at));
+  });
+  scope.listen(cell.form, "keydown", (event) => {
+    if (event.key !== "Escape") return;
+    cell.form.hidden = true;
+    scroller.focus();
+  });
   /** @type {Record<string, (event: KeyboardEvent) => void>} */
   const keys = {
     ArrowDown: (e) => viewer.select(viewer.selection[1] + 1, e.shiftKey),
@@ -157,7 +189,7 @@ function render(host) {
     ArrowLeft: (e) => viewer.moveTo({ left: Math.ceil(viewer.left) - (e.shiftKey ? 10 : 1) }),
     Home: (e) => (e.ctrlKey ? viewer.select(0) : viewer.moveTo({ left: -Infinity })),
     End: (e) => (e.ctrlKey ? viewer.select(viewer.total - 1) : viewer.moveTo({ left: Infinity })),
-    c: run(copyFasta), i: run(copyId), r: turn, g: () => controls.go.focus(), "?": help,
+    c: run(copyFasta), i: run(copyId), r: turn, w: whyOfSelected, g: () => controls.go.focus(), "?": help,
     "+": () => viewer.zoomBy(1), "=": () => viewer.zoomBy(1), "-": () => viewer.zoomBy(-1),
     Escape: () => { if (!controls.keys.hidden) help(); },
   };

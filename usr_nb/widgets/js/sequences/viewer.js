@@ -360,6 +360,22 @@ export class Viewer {
     if (before?.coordinate !== this.hover?.coordinate || before?.row !== this.hover?.row) this.draw();
   }
 
+  /**
+   * The column whose value is drawn there: of a feature, of the track, or the letters themselves. Of no place in
+   * particular: the first that is shown beside the letters.
+   * @param {{ row: number, coordinate: number } | null} at
+   */
+  columnOf(at) {
+    const { features, track, name, align } = this.look;
+    if (at === null) return features || track || name || "sequence";
+    const row = this.pages.row(this.lookKey, at.row);
+    const hit = (row?.features ?? []).some((f) => {
+      const { from, to } = placed(f, /** @type {any} */ (row), align, this.turned);
+      return at.coordinate >= from && at.coordinate < to;
+    });
+    return features && hit ? features : track || "sequence";
+  }
+
   /** What a tooltip says. @param {{ row: number, coordinate: number, gutter: boolean }} at */
   describe({ row: at, coordinate, gutter }) {
     const row = this.pages.row(this.lookKey, at);

@@ -1,9 +1,10 @@
 /** Why a cell has its value: which part set it, when, by whom, and what it replaced. */
-import { copyText, el } from "../lib/dom.js";
-import { localTime, roleText, setterText, valueText } from "./words.js";
+import "./why.css";
+import { copyText, el } from "./dom.js";
+import { localTime, roleText, setterText, valueText } from "./whywords.js";
 
-/** @typedef {import("./words.js").Step} Step */
-/** @typedef {import("../lib/frame.js").Frame} Frame */
+/** @typedef {import("./whywords.js").Step} Step */
+/** @typedef {import("./frame.js").Frame} Frame */
 
 /** @param {Frame} frame */
 export function whyForm(frame) {
@@ -12,9 +13,9 @@ export function whyForm(frame) {
   const id = el("input", { type: "search", "data-testid": "why-id", placeholder: "7 letters of an id", maxlength: 40, "aria-label": "Record: its id" });
   const column = el("input", { type: "search", "data-testid": "why-column", placeholder: "column", maxlength: 300, list: names.id, "aria-label": "Column" });
   const ask = el("button", { type: "submit", "data-testid": "why", title: "Which part set this value, when, by whom, and what it replaced" }, "why?");
-  const told = el("div", { class: "hist-why", "data-testid": "why-told", role: "status", hidden: true });
-  const form = el("form", { class: "hist-cell", "aria-label": "Where a value comes from" },
-    el("div", { class: "hist-ask" }, el("label", {}, "cell: record", id), el("label", {}, "column", column), ask, names), told);
+  const told = el("div", { class: "why-told", "data-testid": "why-told", role: "status", hidden: true });
+  const form = el("form", { class: "why-cell", "aria-label": "Where a value comes from" },
+    el("div", { class: "why-ask" }, el("label", {}, "cell: record", id), el("label", {}, "column", column), ask, names), told);
 
   async function offer() {
     try {
@@ -49,10 +50,10 @@ export function whyForm(frame) {
     /** @type {Step[]} */
     const steps = found.steps;
     const rows = steps.map((s) => el("tr", { "data-testid": "why-step", "data-role": s.role, "data-decides": String(s.decides) },
-      el("td", {}, roleText(s)), el("td", { class: "hist-value" }, valueText(s.value)),
+      el("td", {}, roleText(s)), el("td", { class: "why-value" }, valueText(s.value)),
       el("td", {}, s.at ? el("time", { datetime: s.at, title: `${s.at} (UTC)` }, localTime(s.at)) : "–"),
       el("td", {}, s.who || "–"), el("td", {}, s.did || "–", ...(s.gone ? [el("small", {}, `then: ${s.gone}`)] : [])),
-      el("td", { class: "hist-path", title: s.path }, s.path.split("/").at(-1) ?? "")));
+      el("td", { class: "why-path", title: s.path }, s.path.split("/").at(-1) ?? "")));
     const table = el("table", {}, el("tr", {}, ...["", "value", "when", "by", "what it did", "file"].map((t) => el("th", { scope: "col" }, t))), ...rows);
     const more = [
       setterText(found), steps.length === 0 ? "Nothing ever spoke for it." : "",
@@ -67,5 +68,16 @@ export function whyForm(frame) {
     event.preventDefault();
     void answer();
   });
-  return { form, id, offer };
+  /**
+   * Asks for a cell of what is shown.
+   * @param {string} record its id @param {string} name the column
+   */
+  function askFor(record, name) {
+    id.value = record;
+    column.value = name;
+    form.hidden = false;
+    void answer();
+  }
+
+  return { form, id, column, offer, askFor };
 }
