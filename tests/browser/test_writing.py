@@ -286,6 +286,7 @@ def test_materialize_with_each_choice_and_a_change_in_between(desk, ds):
     number(shown, "parts", 3)
     confirmed(shown)
     assert (parts(ds, "k"), len(events(ds, "compact_overlay"))) == (1, 1)
+    shown.part("take-k").uncheck()
     shown.part("fate").select_option("archive")
     shown.part("take-m").check()
     number(shown, "cells", 1)

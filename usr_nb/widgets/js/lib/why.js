@@ -50,7 +50,7 @@ export function whyForm(frame) {
     /** @type {Step[]} */
     const steps = found.steps;
     const rows = steps.map((s) => el("tr", { "data-testid": "why-step", "data-role": s.role, "data-decides": String(s.decides) },
-      el("td", {}, roleText(s)), el("td", { class: "why-value" }, valueText(s.value)),
+      el("td", {}, roleText(s)), el("td", { class: "why-value" }, el("div", {}, valueText(s.value))),
       el("td", {}, s.at ? el("time", { datetime: s.at, title: `${s.at} (UTC)` }, localTime(s.at)) : "–"),
       el("td", {}, s.who || "–"), el("td", {}, s.did || "–", ...(s.gone ? [el("small", {}, `then: ${s.gone}`)] : [])),
       el("td", { class: "why-path", title: s.path }, s.path.split("/").at(-1) ?? "")));
