@@ -55,6 +55,7 @@ function render(host) {
   const writer = new Writer(frame, host.model, { panel: "curate", lines: true, replan: () => void (asked && bulkPlan(asked)), done: () => void after() });
   // What the keys decide is saved without being asked, so it is remembered by itself.
   const past = new Earlier(frame);
+  past.element.dataset["testid"] = "earlier-keys";
   const planRow = el("div", { hidden: true }, writer.element);
   frame.body.append(
     el("div", { class: "usr-nb-bar" }, title, el("label", {}, "where", line), columnBox, el("label", {}, blind, "blind"), help), keys, past.element, writer.earlier,
