@@ -93,3 +93,28 @@ def test_ATT_1_lists_in_another_order_are_what_arrow_makes_of_them(cells, data):
         patch.setattr(attach, "_MANY", 0)
         chunked = pa.chunked_array([values[:1], values[1:]])
         assert attach._taken(chunked, at).to_pylist() == values.take(pa.array(at)).to_pylist()
+
+
+@given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=5))
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_IMP_4_an_append_carries_the_ids_on(tmp_path_factory, sizes):
+    """What the next write looks up is what it would have read, and it reads nothing."""
+    ds = new_dataset(new_root(tmp_path_factory.mktemp("grown")), sequences=[])
+    every = ["".join("ACGT"[(i >> (2 * k)) & 3] for k in range(4)) for i in range(sum(sizes))]
+    done = 0
+    with pytest.MonkeyPatch.context() as patch:
+        for i, n in enumerate(sizes):
+            ds.add_sequences(every[done : done + n], bio_type="dna", alphabet="dna_4")
+            done += n
+            if i == 0:
+                with ds._ctx.merged() as merged:
+                    kept.finder_of(merged)
+                patch.setattr(kept, "_words", lambda _: pytest.fail("the ids were read again"))
+    with ds._ctx.merged() as merged:
+        finder = kept.finder_of(merged)
+    ids = id_words(pa.array([compute_id("dna", s) for s in every]))
+    assert np.array_equal(finder.words, ids)
+    assert np.array_equal(finder.entries, Finder(ids).entries)
+    assert np.array_equal(finder._starts, Finder(ids)._starts)
+    again = ds.add_sequences(every, bio_type="dna", alphabet="dna_4", on_conflict="ignore")
+    assert (again.added, again.skipped) == (0, len(every))

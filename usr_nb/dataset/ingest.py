@@ -29,13 +29,14 @@ from usr_nb.dataset.incoming import Incoming, OnConflict
 from usr_nb.dataset.keeping import Keeper
 from usr_nb.dataset.prepare import Defaults, Problems, essential_batches, ignored_columns
 from usr_nb.dataset.revival import silence_revived
-from usr_nb.dataset.spill import Spill, spilled
+from usr_nb.dataset.spill import IN_MEMORY_ROWS, Spill, spilled
 from usr_nb.errors import AlreadyExists, ValidationError
+from usr_nb.overlay.kept import carry_on
 from usr_nb.readers import Rows
 from usr_nb.storage import notes, slots
 from usr_nb.storage.intents import dataset_exists
 from usr_nb.storage.layout import META, RECORDS, frozen_registry
-from usr_nb.storage.parquet import write_batches
+from usr_nb.storage.parquet import open_parquet, write_batches
 from usr_nb.storage.roots import new_place
 
 
@@ -225,6 +226,10 @@ def _append(
     if added == 0:
         return 0, spill.rows
     stage_base(c, merged, spill, keep)
+    if added <= IN_MEMORY_ROWS:
+        with open_parquet(c.stage.staged_path(RECORDS)) as staged:
+            identity = staged.identity()
+        carry_on(merged, identity, (b.column("id") for b in _added(spill, keep)))
     times = {} if request.keep_values else silence_revived(c, merged, _added(spill, keep))
     if keeper is not None:
         keeper.stage_part(c, merged, incoming, keep, newer_than=times)

@@ -73,6 +73,16 @@ class Finder:
         self._shift = np.uint64(64 - max(1, len(words).bit_length()))
         self._starts = self._count(1 << (64 - int(self._shift)))
 
+    def longer(self, more: U64) -> Finder:
+        """Return what finds these ids and, in the rows behind them, more."""
+        n = len(self.words)
+        words = np.concatenate([self.words, more])
+        if row_bits(len(words)) != self.bits:
+            return Finder(words)
+        rows = np.arange(n, len(words), dtype=np.uint64)
+        added = ((leading_bits(more) >> self.bits) << self.bits) | rows
+        return Finder(words, np.sort(np.concatenate([self.entries, added])))
+
     def _count(self, buckets: int) -> npt.NDArray[Any]:
         """Return the first entry of each bucket, and after them two that have none."""
         dtype = np.uint32 if len(self.entries) < 1 << 32 else np.uint64

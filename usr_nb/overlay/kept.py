@@ -27,6 +27,8 @@ _PIECE: Final = 16_384
 _MOST_IDS: Final = (2**31 - 1) // ID_HEX_DIGITS
 _lock = threading.Lock()
 _kept: dict[tuple[Any, ...], Finder] = {}
+#: What is to come: the ids of before, and those that come behind them.
+_grown: dict[tuple[Any, ...], tuple[Finder, list[U64]]] = {}
 
 
 def finder_of(merged: Merged) -> Finder | None:
@@ -34,17 +36,47 @@ def finder_of(merged: Merged) -> Finder | None:
     identity = tuple(merged.view.base.identity())
     with _lock:
         known = _kept.get(identity)
+        grown = _grown.pop(identity, None)
     if known is not None:
         return known
-    words = _words(merged)
-    if words is None:
+    words = None if grown is not None else _words(merged)
+    if grown is not None:
+        finder = grown[0].longer(np.concatenate(grown[1]))
+    elif words is not None:
+        finder = Finder(words)
+    else:
         return None
-    finder = Finder(words)
+    words = finder.words
     if len(words) <= MOST_ROWS:
         with _lock:
             _kept.clear()
             _kept[identity] = finder
     return finder
+
+
+def carry_on(merged: Merged, identity: Iterable[Any], more: Iterable[pa.Array]) -> None:
+    """Let the ids in memory be those of the base that is to come: the same rows, and some more.
+
+    Nothing is worked out before somebody asks; nobody does if that base never comes.
+
+    Parameters
+    ----------
+    merged : Merged
+        Of the base there is.
+    identity : iterable
+        Of the file that is to take its place.
+    more : iterable of pyarrow.Array
+        The ids of the rows behind its own.
+    """
+    before = tuple(merged.view.base.identity())
+    with _lock:
+        known = _kept.get(before)
+    words = [id_words(ids) for ids in more] if known is not None else []
+    some = [w.copy() for w in words if w is not None]
+    if known is not None and len(some) == len(words) > 0:
+        with _lock:
+            _grown.clear()
+            _grown[tuple(identity)] = known, some
 
 
 def finder_kept(merged: Merged) -> Finder | None:
