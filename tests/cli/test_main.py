@@ -341,6 +341,10 @@ def test_groups_know_themselves():
         (["head", "demo", "--columns", "X_value"], "'quickstart__X_value'"),
         (["head", "demo", "--where", "X_value is null"], "'quickstart__X_value'"),
         (["ls", "--root", "nowhere"], "Check --root."),
+        (["export", "demo", "--fmt", "csv", "--out", "-"], "usr head"),
+        (["pick", "demo", "--order-by", "length dsc"], "desc"),
+        (["import", "demo", "--path", "iupac.csv"], "IUPAC"),
+        (["import", "demo", "--path", "protein.csv"], "--bio-type protein"),
         (["import", "demo", "--path", "semi.csv"], "separated by semicolons"),
         (["import", "demo", "--path", "seq.csv"], "--rename seq=sequence"),
         (["import", "demo", "--path", "n.csv"], "alphabet dna_5"),
@@ -352,11 +356,21 @@ def test_CLI_1_hints_say_what_to_do(root: Path, argv: list[str], hint: str):
     Path("x.csv").write_text("sequence,score\nACGT,1\n")
     Path("semi.csv").write_text("sequence;name\nACGT;a\n")
     Path("seq.csv").write_text("seq,name\nACGT,a\n")
+    Path("iupac.csv").write_text("sequence\nACGR\n")
+    Path("protein.csv").write_text("sequence\nLPLP\n")
     Path("n.csv").write_text("sequence\nACGN\n")
     result = run(*argv)
     assert result.code != 0
     assert hint in result.err.splitlines()[-1]
     assert result.err.splitlines()[-1].startswith("Hint: ")
+
+
+def test_columns_that_nothing_is_said_of_and_slips_of_the_pen(root: Path):
+    assert "usr columns set" in run("columns", "list").err
+    wrong = run("columns", "set", "quickstart__X_valu", "--unit", "a")
+    assert (wrong.code, "Did you mean 'quickstart__X_value'?" in wrong.err) == (0, True)
+    assert run("columns", "set", "quickstart__X_value", "--unit", "a").err == ""
+    assert "--help?" not in run("delete", "demo", "--where", "gc > 0.5").err
 
 
 def test_ATT_7_nothing_to_attach_is_said(root: Path):

@@ -313,6 +313,15 @@ def test_a_unique_name_column_is_offered_and_stored_by_id(ds):
     assert cells(ds, "lab__w") == [2, None, None, None, None]
 
 
+def test_a_notebook_shows_the_summary_of_a_plan(ds):
+    plans = [ds.plan_attach([{"id": IDS[0], "w": 2}], "lab", register=True),
+             ds.plan_tombstone(IDS[:1]), ds.plan_materialize(), ds.plan_compact("k"),
+             ds.plan_state(IDS[:1], qc_status="fail")]  # fmt: skip
+    for plan in plans:
+        assert repr(plan) == f"<{type(plan).__name__} {plan.token}: {plan.summary()}>"
+    assert repr(ds.validate()).startswith(f"<Report on {ds.name}: {ds.info().rows} rows checked: 0")
+
+
 def test_columns_are_renamed_and_their_types_chosen(ds):
     rows = [{"id": i, "LLR (nats)": "1"} for i in IDS]
     plan = ds.plan_attach(rows, "evo2", rename={"LLR (nats)": "llr"}, register=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,10 @@ import typer
 from usr_nb.cli import options, render, say, sheets
 from usr_nb.cli.apps import built, new_app
 from usr_nb.contract.columns import FIELDS
+from usr_nb.contract.names import namespace_of
 from usr_nb.dataset.columns import load_columns, set_column
+from usr_nb.dataset.listing import load_registry
+from usr_nb.errors import did_you_mean
 from usr_nb.storage.roots import find_root
 
 app = new_app()
@@ -52,13 +56,23 @@ def set_(
 
     Writes columns.yaml at the root. What is not given stays; an empty text forgets.
     """
+    base = find_root(root)
     info = set_column(
-        find_root(root), name, unit=unit, label=label,
+        base, name, unit=unit, label=label,
         better=better,  # type: ignore[arg-type]  # checked by the library, whose error says more
         format=number, model=model, reduction=reduction,
     )  # fmt: skip
     told = ", ".join(f"{k} {v}" for k, v in info.as_plain().items())
+    _note_unregistered(base, name)
     say.result(f"{name}: {told or 'nothing is said of it'}")
+
+
+def _note_unregistered(root: Path, name: str) -> None:
+    """Say so if there is no such column yet: it may be a slip of the pen."""
+    known = {c for entry in load_registry(root).values() for c in entry.column_names}
+    if namespace_of(name) is not None and name not in known:
+        meant = did_you_mean(name, known)
+        say.note(f"{name} is not registered yet.{f' {meant}' if meant else ''}")
 
 
 COMMANDS = built(app)

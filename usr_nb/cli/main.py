@@ -120,9 +120,10 @@ def _usage(error: typer.TyperException) -> int:
         say.note(error.format_message())
         return error.exit_code
     message, _, guess = error.format_message().partition(" Did you mean ")
-    close = getattr(error, "possibilities", None)
-    if close:
-        message, guess = error.message, f"{' or '.join(sorted(close))}?"
+    possible = getattr(error, "possibilities", None)
+    if possible:
+        close = sorted(c for c in possible if c != "--help")
+        message, guess = error.message, f"{' or '.join(close)}?" if close else ""
     choice = re.search(r"'([^']*)' is not one of (.+?)\.?$", " ".join(message.split()))
     if choice and not guess:
         meant = did_you_mean(choice[1], re.findall(r"'([^']+)'", choice[2]))

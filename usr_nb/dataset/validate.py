@@ -29,7 +29,11 @@ _CHECKS: Final[tuple[Callable[[Scope], Iterator[Finding]], ...]] = (
 )
 
 
-@dataclass(frozen=True)
+#: How many findings a notebook shows.
+_SHOWN: Final = 10
+
+
+@dataclass(frozen=True, repr=False)
 class Report:
     """All findings of one validation.
 
@@ -47,6 +51,17 @@ class Report:
     dataset: str
     rows: int
     findings: list[Finding] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """Return the counts, then the first findings, one per line."""
+        counts = [(self.errors, "error"), (self.warnings, "warning"), (self.notes, "note")]
+        told = ", ".join(f"{len(f)} {noun}{'' if len(f) == 1 else 's'}" for f, noun in counts)
+        lines = [f"{f.severity} {f.rule} {f.place}: {f.message}" for f in self.findings[:_SHOWN]]
+        more = len(self.findings) - len(lines)
+        lines += [f"and {more:,} more"] if more else []
+        return "\n".join(
+            [f"<Report on {self.dataset}: {self.rows:,} rows checked: {told}>", *lines]
+        )
 
     def of(self, severity: Severity) -> list[Finding]:
         """Return the findings of one severity."""

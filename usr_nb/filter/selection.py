@@ -187,7 +187,10 @@ def pick(
     if top is not None and (isinstance(top, bool) or top < 0):
         raise ValidationError("top must not be negative")
     if (metric is None) != (min_distance is None):
-        raise ValidationError("A distance needs both metric= and min_distance=")
+        raise ValidationError(
+            "A distance needs both metric= and min_distance=",
+            hint='Such as metric="hamming", min_distance=5; or metric="edit".',
+        )
     if per is not None and top is None:
         raise ValidationError("per= groups for top=, which is missing")
     keys = sort_keys(order_by)

@@ -106,7 +106,7 @@ def check_output(path: Path) -> Path:
     """
     try:
         bad = path.is_dir() or not path.parent.is_dir() or not path.name or "\0" in str(path)
-        special = not bad and path.exists() and not path.is_file()
+        special = not bad and (path.name == "-" or (path.exists() and not path.is_file()))
         where = real_path(path.parent)
     except (OSError, ValueError):
         bad = True
@@ -117,7 +117,7 @@ def check_output(path: Path) -> Path:
     if special:
         raise ValidationError(
             f"{path} is no regular file, and would be replaced by one",
-            hint="Write to a file, then read that.",
+            hint="Write to a file, then read that; `usr get` and `usr head` print records.",
         )
     for folder in (where, *where.parents):
         first = (where / path.name).relative_to(folder).parts[0]

@@ -45,7 +45,7 @@ def sync_plan(here: Here, remote: str, options: Options) -> SyncPlan:
         return SyncPlan(here, found, options, look(session, here, options))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SyncPlan:
     """What a pull and a push of one dataset would do; nothing has been written.
 
@@ -109,6 +109,10 @@ class SyncPlan:
             "pull": panel_dict(found.pull),
             "push": panel_dict(found.push),
         }
+
+    def __repr__(self) -> str:
+        """Return what a notebook is to show of a plan: its summary."""
+        return f"<SyncPlan: {self.summary()}>"
 
     def summary(self, direction: Direction | None = None) -> str:
         """Return what would be done, for people: of one direction, or of both."""

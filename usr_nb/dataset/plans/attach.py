@@ -111,7 +111,7 @@ class Overwrite:
     after: Any
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class AttachPlan(DatasetPlan):
     """What attach would do: one new part, nothing rewritten.
 

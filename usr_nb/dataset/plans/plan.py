@@ -191,7 +191,7 @@ def refuse_cancelled(cancel: Cancel | None) -> None:
         raise UserAbort("Cancelled", hint="Nothing was written.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
     """What a change would do; nothing has been written.
 
@@ -248,6 +248,10 @@ class Plan:
     def ready(self) -> bool:
         """Whether it can be applied: there is something to write, no problem, and it is unused."""
         return self.writes and not self.problems and not self._once.used
+
+    def __repr__(self) -> str:
+        """Return what a notebook is to show of a plan: its summary."""
+        return f"<{type(self).__name__} {self.token}: {self.summary()}>"
 
     def lines(self) -> list[str]:
         """Return what would be done, a sentence each; subclasses say more."""
@@ -313,7 +317,7 @@ class Plan:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DatasetPlan(Plan):
     """A plan for one dataset on this machine.
 

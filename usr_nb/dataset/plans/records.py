@@ -81,7 +81,7 @@ class FieldChange:
     examples: tuple[CellChange, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class RecordsPlan(DatasetPlan):
     """What tombstone, restore, set_state or clear_state would do.
 

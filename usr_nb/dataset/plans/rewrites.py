@@ -75,7 +75,7 @@ class ColumnShare:
     examples: tuple[CellChange, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class MaterializePlan(DatasetPlan):
     """What materialize would do.
 
@@ -260,7 +260,7 @@ def _wide(values: pa.Array) -> pa.Array:
 # Compact ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CompactPlan(DatasetPlan):
     """What compact_overlay would do; reads give the same before and after.
 

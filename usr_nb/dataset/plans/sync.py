@@ -20,7 +20,7 @@ _KINDS: Final[dict[StepKind, Literal["add", "replace", "retire", "archive"]]] = 
 }  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DirectionPlan(Plan):
     """What a pull or a push would do, as any other plan: digest, token, applied once.
 
