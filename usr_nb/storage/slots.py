@@ -6,6 +6,7 @@ Everything after it can be done, or done again, by any process.
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 import warnings
@@ -73,6 +74,7 @@ class Stage:
         self.folder = layout.txn / self.operation_id
         self.at = to_text(utc_now())
         self.intent = Intent(self.operation_id, action, self.at, door.owner_tag())
+        self._names = itertools.count()
         #: Called as the last thing before the commit point; what it raises undoes the attempt.
         self.guard: Callable[[], None] | None = None
 
@@ -86,18 +88,22 @@ class Stage:
         """Write one file to be installed at `path` (relative to the dataset)."""
         check_relative(path)
         check_parents(self.layout, path)
-        name = f"f{len(self.intent.install)}"
+        name = self._next_name()
         sink = door.Sink(self.folder / name)
         try:
             yield sink
             sink.seal()
         except BaseException:
             sink.drop()
-            # The same file may be written in another way now.
+            # The same file may be written in another way now; what stays goes with the folder.
             with suppress(StorageError):
                 door.unlink(sink.path)
             raise
         self.intent.install.append(Install(path, name, sink.size, sink.sha256))
+
+    def _next_name(self) -> str:
+        # Never one twice: what could not be removed may still have it.
+        return f"f{next(self._names)}"
 
     def small_file(self, path: str, data: bytes) -> None:
         """Stage a small file."""
@@ -108,7 +114,7 @@ class Stage:
         """Stage a file of this file system under a second name, whoever wrote it."""
         check_relative(path)
         check_parents(self.layout, path)
-        name = f"f{len(self.intent.install)}"
+        name = self._next_name()
         # rsync does not sync what it writes: after a power cut the name would lead to nothing.
         door.sync_file(source)
         door.link(source, self.folder / name)
