@@ -81,7 +81,14 @@ LISTS = st.lists(
 )
 
 
-@given(cells=LISTS, data=st.data())
+EVEN = st.integers(1, 3).flatmap(
+    lambda n: st.lists(
+        st.lists(st.none() | st.integers(-9, 9), min_size=n, max_size=n), min_size=1, max_size=20
+    )
+)
+
+
+@given(cells=LISTS | EVEN, data=st.data())
 def test_ATT_1_lists_in_another_order_are_what_arrow_makes_of_them(cells, data):
     """Pieces, slices, empty lists, nulls in lists and instead of them."""
     begin = data.draw(st.integers(0, len(cells) - 1))

@@ -211,10 +211,20 @@ def in_base_order(rows: Int) -> Int:
 
 
 def picked(values: pa.Array, at: Int) -> pa.Array:
-    """Return some cells; of lists the items are taken, which is twice as fast as Arrow's way."""
-    if not pa.types.is_list(values.type) or values.null_count:
+    """Return some cells; lists of one length move as blocks, of others the items are taken.
+
+    Both are several times as fast as Arrow's way with lists.
+    """
+    if not pa.types.is_list(values.type) or values.null_count or not len(values):
         return values.take(pa.array(at))
     ends = np.frombuffer(values.buffers()[1], np.int32, len(values) + 1, 4 * values.offset)
+    size = int(ends[1] - ends[0])
+    if size and pa.types.is_primitive(values.type.value_type) and (np.diff(ends) == size).all():
+        flat = values.values.slice(int(ends[0]), size * len(values))
+        blocks = pa.FixedSizeListArray.from_arrays(flat, size).take(pa.array(at))
+        cells = blocks.values.slice(blocks.offset * size, len(at) * size)
+        starts = np.arange(len(at) + 1, dtype=np.int32) * np.int32(size)
+        return pa.ListArray.from_arrays(pa.array(starts), cells, type=values.type)
     first, lengths = ends[at], ends[at + 1] - ends[at]
     offsets = np.zeros(len(at) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
