@@ -24,7 +24,7 @@ from tests.crash.store import NAME, Store
 from usr_nb import Dataset, SequencesError
 from usr_nb.contract.events import operation_of
 from usr_nb.overlay import parts
-from usr_nb.storage import columnsfile, eventlog, lock, registryfile, slots
+from usr_nb.storage import columnsfile, eventlog, lock, parquet, registryfile, slots
 from usr_nb.storage.intents import dataset_exists, is_operation_id
 from usr_nb.storage.layout import Layout
 
@@ -69,6 +69,7 @@ def _table(ds: Dataset) -> Any:
 def forget() -> None:
     """Forget what this process remembers of files; a registry it knows by its bytes alone."""
     parts._INFOS.clear()
+    parquet.forget_footers()
 
 
 def read_state(store: Store, operation: Operation) -> State:
@@ -397,6 +398,7 @@ class Case:
 
 def _invalid(store: Store, operation: Operation) -> str | None:
     parts._INFOS.clear()
+    parquet.forget_footers()
     for ds in (store.ds(operation.dataset), Dataset.open(store.root / "_archive", NAME)):
         if dataset_exists(ds._ctx.layout):
             try:

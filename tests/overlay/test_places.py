@@ -24,17 +24,24 @@ from usr_nb.dataset.listing import load_registry
 from usr_nb.overlay import column as column_module, merge as merge_module, places as places_module
 from usr_nb.overlay.idindex import Finder, candidates, entries_of, finder_rows
 from usr_nb.overlay.lookup import KeySpace, base_column, normal_keys
-from usr_nb.overlay.merge import Merged, merge_parts
-from usr_nb.storage import caches
+from usr_nb.overlay.merge import Merged
+from usr_nb.overlay.plain import merge_parts
+from usr_nb.storage import caches, parquet
 from usr_nb.storage.caches import BLOCK, Kept, Stored, Unusable
 from usr_nb.storage.layout import Layout
 from usr_nb.storage.view import View, open_view
 
 
 @contextmanager
-def ways(*, few: int, stream: int, cache: Path | None) -> Iterator[None]:
-    """Read small tables as large ones are read: caches, columns read along, whole columns."""
+def ways(*, few: int, stream: int, cache: Path | None, keep: bool = False) -> Iterator[None]:
+    """Read small tables as large ones are read: caches, columns read along, whole columns.
+
+    With `keep` footers and cache files stay open in the process, as those of older files do.
+    """
     with pytest.MonkeyPatch.context() as patch:
+        if keep:
+            patch.setattr(parquet, "SETTLED_NS", 0)
+            patch.setattr(caches, "SETTLED_NS", 0)
         patch.setattr(places_module, "MIN_ROWS", 0)
         patch.setattr(merge_module, "FEW_ROWS", few)
         patch.setattr(column_module, "STREAM_ROWS", stream)
@@ -89,8 +96,12 @@ def test_OVL_6_every_way_of_reading_gives_what_the_plain_way_gives(data, draw) -
             (0, 1, cache),
             (100, 1, cache),
             (3, 10**9, cache),
+            (100, 1, cache),
         ]:
-            with ways(few=few, stream=stream, cache=where), open_view(Layout(folder)) as view:
+            with (
+                ways(few=few, stream=stream, cache=where, keep=True),
+                open_view(Layout(folder), use_kept=True) as view,
+            ):
                 merged = Merged(view, registry, include_deleted=True, use_caches=True)
                 whole = merged.table()
                 again = pa.Table.from_batches(merged.batches(batch_rows=size), schema=whole.schema)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.storage.kit import write_table
 from usr_nb.errors import PathNotFound, StorageError
-from usr_nb.storage import door
+from usr_nb.storage import door, parquet
 from usr_nb.storage.parquet import (
     ROW_GROUP_ROWS,
     file_metadata,
@@ -281,3 +282,55 @@ def test_REC_6_a_page_that_pyarrow_passes_over_is_missed(tmp_path, read):
         assert file.twin().read(columns=["m__x"]).num_rows == 10
         with pytest.raises(StorageError, match="rows found, the footer says"), reading(path):
             read(file)
+
+
+def _named(path: Path, name: str) -> Path:
+    """Write a file whose only difference is a word of its footer."""
+    data = pa.table({"v": pa.array([1, 2, 3])}).replace_schema_metadata({"n": name})
+    pq.write_table(data, path)
+    return path
+
+
+def _name(path: Path) -> bytes:
+    with open_parquet(path, use_kept=True) as file:
+        assert file.read()["v"].to_pylist() == [1, 2, 3]
+        assert file.twin().group_starts().tolist() == [0, 3]
+        return file.metadata.metadata[b"n"]
+
+
+def test_a_footer_that_is_kept_is_that_of_the_file(tmp_path, monkeypatch):
+    """Another file under the same name is another, also of the same size and mtime."""
+    monkeypatch.setattr(parquet, "SETTLED_NS", 0)
+    path = _named(tmp_path / "x.parquet", "a")
+    os.utime(path, ns=(10**18, 10**18))
+    assert [_name(path), _name(path)] == [b"a", b"a"]
+    with open_parquet(path, use_kept=True) as kept, open_parquet(path) as fresh:
+        assert kept.identity() == fresh.identity()
+        assert kept.metadata.equals(fresh.metadata)
+        assert kept.schema_arrow.equals(fresh.schema_arrow, check_metadata=True)
+        assert kept.group_starts().tolist() == fresh.group_starts().tolist()
+    other = _named(tmp_path / "y.parquet", "b")
+    os.utime(other, ns=(10**18, 10**18))
+    assert other.stat().st_size == path.stat().st_size
+    other.replace(path)
+    assert _name(path) == b"b"
+
+
+def test_a_footer_is_kept_only_of_a_file_that_has_settled(tmp_path):
+    """Written to again within a tick of the clock, a file may have the mtime it had."""
+    path = _named(tmp_path / "x.parquet", "a")
+    before = path.stat()
+    assert _name(path) == b"a"
+    path.write_bytes(_named(tmp_path / "y.parquet", "b").read_bytes())
+    os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert _name(path) == b"b"
+
+
+def test_footers_that_are_kept_take_no_more_than_they_may(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet, "SETTLED_NS", 0)
+    monkeypatch.setattr(parquet, "FOOTER_BYTES", 1_000)
+    parquet.forget_footers()
+    for name in "abcdefgh":
+        assert _name(_named(tmp_path / f"{name}.parquet", name)) == name.encode()
+    assert 0 < len(parquet._footers) < 8

@@ -24,6 +24,7 @@ _PLAIN: Final[dict[str, Any]] = {
     "float32": pa.float32(),
     "float64": pa.float64(),
 }
+_PLAIN_TYPES: Final = frozenset(_PLAIN.values())
 _SAME: Final = {
     "large_string": "string",
     "str": "string",
@@ -175,6 +176,8 @@ def plain_type(dtype: pa.DataType) -> pa.DataType:
     >>> plain_type(pa.large_list(pa.large_string()))
     ListType(list<item: string>)
     """
+    if dtype in _PLAIN_TYPES:
+        return dtype
     return parse_type(type_text(dtype)) if is_registry_type(dtype) else dtype
 
 
@@ -195,5 +198,7 @@ def stored_as(found: pa.DataType, registered: pa.DataType) -> bool:
     >>> stored_as(pa.timestamp("s"), pa.timestamp("ms"))
     False
     """
+    if found == registered:
+        return True
     text = type_text(registered)
     return type_text(found) in (text, text.replace("timestamp[s", "timestamp[ms"))

@@ -79,11 +79,14 @@ class Context:
         return frozen[-1] if frozen else Registry()
 
     @contextlib.contextmanager
-    def view(self, *, avoid: Collection[str] = ()) -> Iterator[View]:
-        """Open a consistent view; a missing dataset is named with what is there instead."""
+    def view(self, *, avoid: Collection[str] = (), use_kept: bool = False) -> Iterator[View]:
+        """Open a consistent view; a missing dataset is named with what is there instead.
+
+        With `use_kept`, for reading only, footers may be ones that were parsed before.
+        """
         self.check_links()
         try:
-            view = open_view(self.layout, avoid=avoid)
+            view = open_view(self.layout, avoid=avoid, use_kept=use_kept)
         except DatasetNotFound:
             raise not_found(self.root, self.name) from None
         with view:
@@ -97,7 +100,7 @@ class Context:
         include_deleted: bool = False,
     ) -> Iterator[Merged]:
         """Open the merged table of the present instant."""
-        with self.view() as view:
+        with self.view(use_kept=True) as view:
             yield Merged(
                 view,
                 self.reading_registry(),

@@ -6,16 +6,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from usr_nb.dataset import ingest
 from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
-from usr_nb.dataset.incoming import OnConflict
-from usr_nb.dataset.ingest import AddSequencesResult, ImportRequest
-from usr_nb.dataset.report import ImportReport, import_report
-from usr_nb.dataset.values import rename_words
-from usr_nb.readers import Rows, open_rows, renamed
+
+if TYPE_CHECKING:
+    from usr_nb.dataset.incoming import OnConflict
+    from usr_nb.dataset.ingest import AddSequencesResult, ImportRequest
+    from usr_nb.dataset.report import ImportReport
+    from usr_nb.readers import Rows
 
 PathLike = str | os.PathLike[str]
 
@@ -33,6 +33,8 @@ class ImportingFace(Face):
         NamespaceError
             If the root has no registry; the hint gives the command that makes one.
         """
+        from usr_nb.dataset import ingest
+
         ingest.init(self._ctx, source=source, notes_text=notes, actor=actor)
 
     def import_rows(
@@ -76,6 +78,9 @@ class ImportingFace(Face):
         ValidationError, AlphabetError, SchemaError, DuplicateIDError
             With 1-based row numbers. Nothing was imported.
         """
+        from usr_nb.dataset.ingest import ImportRequest
+        from usr_nb.readers import open_rows
+
         opened = open_rows(rows)
         request = ImportRequest(
             default_bio_type=default_bio_type, default_alphabet=default_alphabet, source=source,
@@ -97,6 +102,9 @@ class ImportingFace(Face):
         actor: Actor | None = None,
     ) -> AddSequencesResult:
         """Append rows like :meth:`import_rows` and say which ids they have."""
+        from usr_nb.dataset.ingest import ImportRequest
+        from usr_nb.readers import open_rows
+
         opened = open_rows(rows)
         request = ImportRequest(
             default_bio_type=bio_type, default_alphabet=alphabet, source=source,
@@ -127,6 +135,10 @@ class ImportingFace(Face):
         else the row's, else the path as given. The result names the columns that were ignored
         (``ids`` is empty); the other options are those of :meth:`import_rows`.
         """
+        from usr_nb.dataset.ingest import ImportRequest
+        from usr_nb.dataset.values import rename_words
+        from usr_nb.readers import open_rows, renamed
+
         opened = renamed(open_rows(path, fmt=fmt), rename or {})
         request = ImportRequest(
             default_bio_type=default_bio_type, default_alphabet=default_alphabet, source=source,
@@ -151,6 +163,10 @@ class ImportingFace(Face):
         rename: Mapping[str, str] | None = None,
     ) -> ImportReport:
         """Say what an import would do, and what is in the sequences; writes nothing (IMP-1)."""
+        from usr_nb.dataset.ingest import ImportRequest
+        from usr_nb.dataset.report import import_report
+        from usr_nb.readers import open_rows, renamed
+
         opened = renamed(open_rows(source, fmt=fmt), rename or {})
         request = ImportRequest(
             default_bio_type=default_bio_type, default_alphabet=default_alphabet, source=None,
@@ -215,6 +231,8 @@ class ImportingFace(Face):
         ).added  # fmt: skip
 
     def _import(self, opened: Rows, request: ImportRequest) -> AddSequencesResult:
+        from usr_nb.dataset import ingest
+
         options: dict[str, Any] = {
             "bio_type": request.default_bio_type,
             "alphabet": request.default_alphabet,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from usr_nb.dataset import compaction, context, dedupe, maintenance
-from usr_nb.dataset.compaction import CompactResult
 from usr_nb.dataset.context import Actor
-from usr_nb.dataset.dedupe import DedupeKey, DedupeResult, Keep
 from usr_nb.dataset.face_base import Face
-from usr_nb.dataset.maintenance import MaterializeResult
 from usr_nb.errors import ValidationError
+
+if TYPE_CHECKING:
+    from usr_nb.dataset.compaction import CompactResult
+    from usr_nb.dataset.dedupe import DedupeKey, DedupeResult, Keep
+    from usr_nb.dataset.maintenance import MaterializeResult
 
 
 def names(namespaces: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -28,6 +29,8 @@ class MaintenanceFace(Face):
     @contextlib.contextmanager
     def maintenance(self, reason: str, actor: Actor | None = None) -> Iterator[Self]:
         """Open a section in which the base may be rewritten; its reason goes into the events."""
+        from usr_nb.dataset import maintenance
+
         if self._ctx.maintenance is not None:
             raise ValidationError("A maintenance section is open already")
         self._ctx.maintenance = maintenance.section(reason, actor)
@@ -67,6 +70,8 @@ class MaintenanceFace(Face):
         snapshot_before : bool
             Keep the prior base as a snapshot.
         """
+        from usr_nb.dataset import maintenance
+
         self._require_maintenance("materialize")
         return maintenance.materialize(
             self._ctx,
@@ -91,6 +96,8 @@ class MaintenanceFace(Face):
         NamespaceError
             If the dataset has no such overlay.
         """
+        from usr_nb.dataset import compaction
+
         self._require_maintenance("compact_overlay")
         return compaction.compact_overlay(self._ctx, namespace, single_file=single_file)
 
@@ -115,12 +122,16 @@ class MaintenanceFace(Face):
         approve : callable, optional
             Called with what would go before it goes, if anything does; raise in it to keep all.
         """
+        from usr_nb.dataset import dedupe
+
         if not dry_run:
             self._require_maintenance("dedupe")
         return dedupe.dedupe(self._ctx, key=key, keep=keep, dry_run=dry_run, approve=approve)
 
     def freeze_registry(self) -> str:
         """Freeze the present registry into ``_registry/`` and stamp the base; returns its hash."""
+        from usr_nb.dataset import context
+
         self._require_maintenance("freeze_registry")
         return context.freeze(self._ctx)
 
@@ -131,4 +142,6 @@ class MaintenanceFace(Face):
         missing_ok: bool = False,
     ) -> list[str]:
         """Take away all files of a namespace; returns their paths in the dataset."""
+        from usr_nb.dataset import maintenance
+
         return maintenance.remove_overlay(self._ctx, namespace, mode=mode, missing_ok=missing_ok)

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from usr_nb.dataset import maintenance, overlays, records
 from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
 from usr_nb.dataset.face_maintain import names
-from usr_nb.dataset.plans.attach import AttachPlan, AttachWish, plan_attach
-from usr_nb.dataset.plans.outcome import Outcome, outcome
-from usr_nb.dataset.plans.plan import Receipt
-from usr_nb.dataset.plans.records import (
-    RecordsPlan,
-    ids_where,
-    one_of,
-    plan_records,
-    plan_undo,
-    states_of,
-)
-from usr_nb.dataset.plans.rewrites import (
-    CompactPlan,
-    MaterializePlan,
-    plan_compact,
-    plan_materialize,
-)
-from usr_nb.filter.kept import Where, as_filter
-from usr_nb.overlay.attach import Aggregate
-from usr_nb.readers import open_rows
+
+if TYPE_CHECKING:
+    from usr_nb.dataset import records
+    from usr_nb.dataset.plans.attach import AttachPlan
+    from usr_nb.dataset.plans.outcome import Outcome
+    from usr_nb.dataset.plans.plan import Receipt
+    from usr_nb.dataset.plans.records import RecordsPlan
+    from usr_nb.dataset.plans.rewrites import CompactPlan, MaterializePlan
+    from usr_nb.filter.kept import Where
+    from usr_nb.overlay.attach import Aggregate
 
 Key = Literal["id", "sequence", "sequence_norm", "sequence_ci"]
 
@@ -109,6 +98,10 @@ class PlanningFace(Face):
         >>> plan.apply().counts["rows_matched"]
         1
         """
+        from usr_nb.dataset import overlays
+        from usr_nb.dataset.plans.attach import AttachWish, plan_attach
+        from usr_nb.readers import open_rows
+
         registry = self._ctx.registry()
         known = overlays.source_types(registry, namespace) if namespace in registry else None
         rows = open_rows(source, types=known)
@@ -138,6 +131,9 @@ class PlanningFace(Face):
 
         Applying it needs no maintenance section: `reason` goes into the event.
         """
+        from usr_nb.dataset import maintenance
+        from usr_nb.dataset.plans.rewrites import plan_materialize
+
         wish = maintenance.Rewrite(
             names(namespaces), keep_overlays, archive_overlays, drop_deleted, snapshot_before
         )
@@ -152,6 +148,8 @@ class PlanningFace(Face):
         actor: Actor | None = None,
     ) -> CompactPlan:
         """Look at what :meth:`compact_overlay` would do; nothing is written."""
+        from usr_nb.dataset.plans.rewrites import plan_compact
+
         return plan_compact(
             self._ctx, namespace, single_file=single_file, reason=reason, actor=actor
         )
@@ -166,6 +164,8 @@ class PlanningFace(Face):
         actor: Actor | None = None,
     ) -> RecordsPlan:
         """Look at what :meth:`tombstone` would do to some ids, or to all that a filter keeps."""
+        from usr_nb.dataset import records
+
         asked, more = self._asked(ids, where, "tombstone")
         marking = records.tombstoning(
             self.name, asked, reason=reason, allow_missing=allow_missing, **more
@@ -181,6 +181,8 @@ class PlanningFace(Face):
         actor: Actor | None = None,
     ) -> RecordsPlan:
         """Look at what :meth:`restore` would do to some ids, or to the hidden a filter keeps."""
+        from usr_nb.dataset import records
+
         asked, more = self._asked(ids, where, "restore")
         marking = records.restoring(self.name, asked, allow_missing=allow_missing, **more)
         return self._plan(marking, ids, where, "Restore {n}", allow_missing, actor)
@@ -213,6 +215,8 @@ class PlanningFace(Face):
         reason : str, optional
             Why; it goes into the event.
         """
+        from usr_nb.dataset import records
+
         values = {"masked": masked, "qc_status": qc_status, "split": split,
                   "supersedes": supersedes, "lineage": lineage}  # fmt: skip
         asked, more = self._asked(ids, where, "state")
@@ -245,6 +249,9 @@ class PlanningFace(Face):
         undoes : str, optional
             The operations that this takes back; it goes into the event.
         """
+        from usr_nb.dataset import records
+        from usr_nb.dataset.plans.records import plan_records, states_of
+
         states = states_of(rows)
         more = {k: v for k, v in (("reason", reason), ("undoes", undoes)) if v}
         marking = records.state_by_record(states, **more)
@@ -261,6 +268,8 @@ class PlanningFace(Face):
         ValidationError
             If the receipt is of something else, or it changed nothing.
         """
+        from usr_nb.dataset.plans.records import plan_undo
+
         return plan_undo(self._ctx, receipt, actor=actor)
 
     def outcome(self, token: str, *, remote: str | None = None) -> Outcome:
@@ -297,11 +306,16 @@ class PlanningFace(Face):
         >>> before, ds.outcome(plan.token).is_in
         (False, True)
         """
+        from usr_nb.dataset.plans.outcome import outcome
+
         return outcome(self._ctx, token, remote)
 
     def _asked(
         self, ids: str | Iterable[str] | None, where: Where | None, action: str
     ) -> tuple[list[str], dict[str, Any]]:
+        from usr_nb.dataset import records
+        from usr_nb.dataset.plans.records import ids_where, one_of
+
         listed = None if ids is None else records.listed(ids)
         chosen = one_of(listed, where)
         if chosen is not None:
@@ -317,6 +331,10 @@ class PlanningFace(Face):
         allow_missing: bool,
         actor: Actor | None,
     ) -> RecordsPlan:
+        from usr_nb.dataset import records
+        from usr_nb.dataset.plans.records import plan_records
+        from usr_nb.filter.kept import as_filter
+
         given = None if ids is None else records.listed(ids)
         return plan_records(self._ctx, marking, given, as_filter(where), verb=verb,
                             allow_missing=allow_missing, actor=actor)  # fmt: skip

@@ -9,31 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from usr_nb.dataset import (
-    describe,
-    export,
-    history,
-    info,
-    reading,
-    records,
-    validate,
-    why,
-)
-from usr_nb.dataset.doctor.report import Checkup
-from usr_nb.dataset.doctor.run import examine_dataset
-from usr_nb.dataset.export import ExportFormat, ExportResult
 from usr_nb.dataset.face_base import Face
-from usr_nb.dataset.history import EventRow
-from usr_nb.dataset.info import DatasetInfo, Manifest, OverlayInfo
-from usr_nb.dataset.profile.model import Profile
-from usr_nb.dataset.profile.run import profile
-from usr_nb.dataset.why import Why
-from usr_nb.filter.kept import Where
-from usr_nb.filter.order import By
 from usr_nb.storage import eventlog
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from usr_nb.dataset import reading, validate
+    from usr_nb.dataset.doctor.report import Checkup
+    from usr_nb.dataset.export import ExportFormat, ExportResult
+    from usr_nb.dataset.history import EventRow
+    from usr_nb.dataset.info import DatasetInfo, Manifest, OverlayInfo
+    from usr_nb.dataset.profile.model import Profile
+    from usr_nb.dataset.why import Why
+    from usr_nb.filter.kept import Where
+    from usr_nb.filter.order import By
 
 PathLike = str | os.PathLike[str]
 
@@ -43,10 +33,14 @@ class ReadingFace(Face):
 
     def info(self) -> DatasetInfo:
         """Return counts, columns and overlays at a glance."""
+        from usr_nb.dataset import info
+
         return info.dataset_info(self._ctx)
 
     def info_dict(self) -> dict[str, Any]:
         """Return :meth:`info` as plain values."""
+        from usr_nb.dataset import info
+
         return info.info_dict(self._ctx)
 
     def schema(self, *, include_overlays: bool | Sequence[str] = True) -> pa.Schema:
@@ -56,14 +50,20 @@ class ReadingFace(Face):
 
     def manifest(self) -> Manifest:
         """Return every file with its size and SHA-256."""
+        from usr_nb.dataset import info
+
         return info.manifest(self._ctx)
 
     def manifest_dict(self) -> Mapping[str, Any]:
         """Return :meth:`manifest` as plain values."""
+        from usr_nb.dataset import info
+
         return info.manifest_dict(self._ctx)
 
     def list_overlays(self) -> list[OverlayInfo]:
         """Return the overlays, A-Z by namespace."""
+        from usr_nb.dataset import info
+
         return info.overlay_infos(self._ctx)
 
     def scan(
@@ -95,6 +95,8 @@ class ReadingFace(Face):
         DatasetNotFound
             With a "did you mean", if there is no such dataset.
         """
+        from usr_nb.dataset import reading
+
         return reading.scan(
             self._ctx, columns=columns, include_overlays=include_overlays,
             include_deleted=include_deleted, batch_size=batch_size, where=where,
@@ -110,6 +112,8 @@ class ReadingFace(Face):
         where: Where | None = None,
     ) -> pd.DataFrame:
         """Return the first `n` records (that a filter keeps) as a pandas frame."""
+        from usr_nb.dataset import reading
+
         table = self.head_table(
             n, columns, include_derived=include_derived, include_deleted=include_deleted,
             where=where,
@@ -126,6 +130,8 @@ class ReadingFace(Face):
         where: Where | None = None,
     ) -> pa.Table:
         """Return the first `n` records as an Arrow table: :meth:`head` that loads no pandas."""
+        from usr_nb.dataset import reading
+
         return reading.head(
             self._ctx, n, columns=columns, include_derived=include_derived,
             include_deleted=include_deleted, where=where,
@@ -144,6 +150,8 @@ class ReadingFace(Face):
         RecordNotFound
             If it is unknown, hidden by a tombstone, or an ambiguous prefix.
         """
+        from usr_nb.dataset import reading
+
         return reading.to_pandas(self.get_table(id, columns, include_deleted=include_deleted))
 
     def get_table(
@@ -158,6 +166,8 @@ class ReadingFace(Face):
 
         With `where` only those of them that a filter keeps.
         """
+        from usr_nb.dataset import reading
+
         return reading.get(
             self._ctx, id, columns=columns, include_deleted=include_deleted, where=where
         )
@@ -202,6 +212,8 @@ class ReadingFace(Face):
         >>> hits.table.to_pylist(), hits.matches, hits.searched
         ([{'sequence': 'GGCC'}], 2, 3)
         """
+        from usr_nb.dataset import reading
+
         return reading.find_table(
             self._ctx, n, columns=columns, include_deleted=include_deleted, where=where,
             order_by=order_by,
@@ -239,6 +251,8 @@ class ReadingFace(Face):
         ValidationError
             If the pattern is malformed.
         """
+        from usr_nb.dataset import reading
+
         table = reading.grep(
             self._ctx, pattern, limit=limit, batch_size=batch_size,
             include_deleted=include_deleted, iupac=iupac, both_strands=both_strands,
@@ -262,6 +276,8 @@ class ReadingFace(Face):
         Searches like :meth:`grep`, but looks at every record, where that stops at the limit.
         ``table`` of the result holds the records, ``matches`` and ``searched`` are counts.
         """
+        from usr_nb.dataset import reading
+
         return reading.grep_table(
             self._ctx, pattern, limit=limit, include_deleted=include_deleted, iupac=iupac,
             both_strands=both_strands, columns=columns, where=where,
@@ -283,6 +299,8 @@ class ReadingFace(Face):
         `sample` bounds how many rows are searched for an example; with `where` only the records
         that a filter keeps count.
         """
+        from usr_nb.dataset import describe
+
         return describe.describe(
             self._ctx, columns=columns, sample=sample, include_deleted=include_deleted,
             where=where,
@@ -338,6 +356,8 @@ class ReadingFace(Face):
         >>> found["length"].all.numbers.mean, found["length"].kept.numbers.mean
         (3.6666666666666665, 4.0)
         """
+        from usr_nb.dataset.profile.run import profile
+
         return profile(
             self._ctx, where=where, columns=columns, include_deleted=include_deleted,
             sequences=sequences,
@@ -398,6 +418,8 @@ class ReadingFace(Face):
         PathNotFound, RecordNotFound, ValidationError
             If the file cannot be written there, or is one of a dataset's own; if an id is unknown.
         """
+        from usr_nb.dataset import export
+
         return export.export(
             self._ctx, fmt, out, columns=columns, include_deleted=include_deleted, names=names,
             safe_csv=safe_csv, where=where, order_by=order_by, top=top,
@@ -408,6 +430,8 @@ class ReadingFace(Face):
         self, ids: str | Iterable[str], *, allow_missing: bool = False
     ) -> list[dict[str, Any]]:
         """Return ``{id, masked, qc_status, split, supersedes, lineage}`` per id, in order."""
+        from usr_nb.dataset import records
+
         return records.get_state(self._ctx, ids, allow_missing=allow_missing)
 
     def events(self, *, n: int | None = None) -> list[dict[str, Any]]:
@@ -443,6 +467,8 @@ class ReadingFace(Face):
         n : int, optional
             Only the last `n`.
         """
+        from usr_nb.dataset import history
+
         return history.history(
             self._ctx, action=action, actor=actor, since=since, until=until,
             touching=touching, n=n,
@@ -470,6 +496,8 @@ class ReadingFace(Face):
         RecordNotFound, SchemaError
             If there is no such record or column.
         """
+        from usr_nb.dataset import why
+
         return why.why(self._ctx, id, column)
 
     def validate(
@@ -485,6 +513,8 @@ class ReadingFace(Face):
             If there is an error (with `strict` also a warning); it carries the report in
             ``.report``.
         """
+        from usr_nb.dataset import validate
+
         return validate.validate(self._ctx, strict=strict, registry_mode=registry_mode)
 
     def doctor(self, *, repair: bool = False, test_files: bool = True) -> Checkup:
@@ -528,4 +558,6 @@ class ReadingFace(Face):
         >>> ds.doctor().ok
         True
         """
+        from usr_nb.dataset.doctor.run import examine_dataset
+
         return examine_dataset(self._ctx, repair=repair, test_files=test_files)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from usr_nb.dataset import filters, selections
 from usr_nb.dataset.face_base import Face
-from usr_nb.dataset.filters import NamedFilter
-from usr_nb.dataset.ids import find
-from usr_nb.filter.build import Term
-from usr_nb.filter.distance import Metric
-from usr_nb.filter.feature import Feature
-from usr_nb.filter.hits import MotifHits, find_motif
-from usr_nb.filter.kept import Where, as_filter
-from usr_nb.filter.motif import Strand
-from usr_nb.filter.order import By
-from usr_nb.filter.selection import Selection, pick
-from usr_nb.filter.tree import Filter
+
+if TYPE_CHECKING:
+    from usr_nb.dataset.filters import NamedFilter
+    from usr_nb.filter.build import Term
+    from usr_nb.filter.distance import Metric
+    from usr_nb.filter.feature import Feature
+    from usr_nb.filter.hits import MotifHits
+    from usr_nb.filter.kept import Where
+    from usr_nb.filter.motif import Strand
+    from usr_nb.filter.order import By
+    from usr_nb.filter.selection import Selection
+    from usr_nb.filter.tree import Filter
 
 
 class SelectingFace(Face):
@@ -24,10 +25,14 @@ class SelectingFace(Face):
 
     def filters(self) -> dict[str, NamedFilter]:
         """Return the filters saved with the dataset, by name A-Z."""
+        from usr_nb.dataset import filters
+
         return filters.filters(self._ctx)
 
     def filter(self, name: str) -> Filter:
         """Return a filter that was saved with the dataset (:meth:`save_filter`)."""
+        from usr_nb.dataset import filters
+
         return filters.named_filter(self._ctx, name)
 
     def find_motif(
@@ -71,6 +76,9 @@ class SelectingFace(Face):
         ValidationError
             If the motif or an argument is malformed.
         """
+        from usr_nb.filter.hits import find_motif
+        from usr_nb.filter.kept import as_filter
+
         with self._ctx.merged() as merged:
             return find_motif(
                 merged, motif, strand=strand, mismatches=mismatches, start=start,
@@ -79,10 +87,14 @@ class SelectingFace(Face):
 
     def selections(self) -> dict[str, Selection]:
         """Return the selections saved with the dataset, by name A-Z."""
+        from usr_nb.dataset import selections
+
         return selections.selections(self._ctx)
 
     def selection(self, name: str) -> Selection:
         """Return a selection that was saved with the dataset (:meth:`save_selection`)."""
+        from usr_nb.dataset import selections
+
         return selections.selection(self._ctx, name)
 
     def pick(
@@ -121,6 +133,10 @@ class SelectingFace(Face):
         ValidationError, SchemaError, RecordNotFound
             If an argument is wrong, or a column or an id of `always` is not there.
         """
+        from usr_nb.dataset.ids import find
+        from usr_nb.filter.kept import as_filter
+        from usr_nb.filter.selection import pick
+
         with self._ctx.merged() as merged:
             given = always and not isinstance(always, str)
             fixed = find(merged, always, allow_missing=None).ids if given else always

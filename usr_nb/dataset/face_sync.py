@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from usr_nb.dataset.face_base import Face
-from usr_nb.dataset.plans.sync import DirectionPlan, direction_plan
-from usr_nb.sync.api import SyncPlan, sync_plan
-from usr_nb.sync.look import Here, Options
-from usr_nb.sync.model import Direction, Prefer, VerifyMode
+
+if TYPE_CHECKING:
+    from usr_nb.dataset.plans.sync import DirectionPlan
+    from usr_nb.sync.api import SyncPlan
+    from usr_nb.sync.model import Direction, Prefer, VerifyMode
 
 
 class SyncFace(Face):
@@ -74,6 +77,9 @@ class SyncFace(Face):
         ...     print(error.hint)
         None is defined yet. Add one with `usr remotes add`.
         """
+        from usr_nb.sync.api import sync_plan
+        from usr_nb.sync.look import Here, Options
+
         options = Options(verify, prefer, delete, primary_only, skip_snapshots)
         here = Here(self._ctx.root, self._ctx.name, self._ctx.layout.dir)
         return sync_plan(here, remote, options)
@@ -90,4 +96,6 @@ class SyncFace(Face):
         return self._direction("push", remote, prefer)
 
     def _direction(self, direction: Direction, remote: str, prefer: Prefer | None) -> DirectionPlan:
+        from usr_nb.dataset.plans.sync import direction_plan
+
         return direction_plan(self.sync_plan(remote, prefer=prefer), direction)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from usr_nb.contract.times import to_text, utc_now
-from usr_nb.dataset import filters, maintenance, overlays, records, selections
 from usr_nb.dataset.context import Actor
 from usr_nb.dataset.face_base import Face
-from usr_nb.dataset.overlays import Written
-from usr_nb.dataset.plans.attach import attach_registering
-from usr_nb.dataset.values import redact_text
-from usr_nb.filter.selection import Selection
-from usr_nb.filter.tree import Filter
-from usr_nb.overlay.attach import Aggregate
-from usr_nb.readers import open_rows
 from usr_nb.storage import eventlog, notes, slots
+
+if TYPE_CHECKING:
+    from usr_nb.dataset import overlays
+    from usr_nb.dataset.overlays import Written
+    from usr_nb.filter.selection import Selection
+    from usr_nb.filter.tree import Filter
+    from usr_nb.overlay.attach import Aggregate
 
 PathLike = str | os.PathLike[str]
 
@@ -115,6 +114,10 @@ class WritingFace(Face):
         NamespaceError, SchemaError, ValidationError, DuplicateIDError
             With 1-based rows. Nothing was attached.
         """
+        from usr_nb.dataset import overlays
+        from usr_nb.dataset.plans.attach import attach_registering
+        from usr_nb.readers import open_rows
+
         registry = self._ctx.registry()
         if register and namespace not in registry:
             rows = open_rows(path)
@@ -163,6 +166,9 @@ class WritingFace(Face):
 
         Returns the number of rows written. Writes one file, one event and no note.
         """
+        from usr_nb.dataset import overlays
+        from usr_nb.readers import open_rows
+
         registry = self._ctx.registry()
         rows = open_rows(table, types=overlays.source_types(registry, namespace))
         args = {"namespace": namespace, "key": key, "key_col": key_col,
@@ -183,6 +189,8 @@ class WritingFace(Face):
         actor: Actor | None = None,
     ) -> int:
         """Hide records from reads; their rows and values stay. Returns how many were marked."""
+        from usr_nb.dataset import records
+
         return records.tombstone(
             self._ctx, ids, reason=reason, allow_missing=allow_missing, actor=actor
         )
@@ -197,6 +205,8 @@ class WritingFace(Face):
         actor: Actor | None = None,
     ) -> int:
         """Bring tombstoned records back; returns how many were hidden before."""
+        from usr_nb.dataset import records
+
         return records.restore(self._ctx, ids, allow_missing=allow_missing, actor=actor)
 
     def set_state(
@@ -212,6 +222,8 @@ class WritingFace(Face):
         actor: Actor | None = None,
     ) -> int:
         """Set the given state fields, leave the others as they are; returns the number of ids."""
+        from usr_nb.dataset import records
+
         values = {"masked": masked, "qc_status": qc_status, "split": split,
                   "supersedes": supersedes, "lineage": lineage}  # fmt: skip
         return records.set_state(self._ctx, ids, values, allow_missing=allow_missing, actor=actor)
@@ -224,10 +236,14 @@ class WritingFace(Face):
         actor: Actor | None = None,
     ) -> int:
         """Unset all state fields; returns the number of ids."""
+        from usr_nb.dataset import records
+
         return records.clear_state(self._ctx, ids, allow_missing=allow_missing, actor=actor)
 
     def snapshot(self, name: str | None = None) -> Path:
         """Copy the base into ``_snapshots/``; the user's snapshots are never pruned."""
+        from usr_nb.dataset import maintenance
+
         return self.dir / maintenance.snapshot(self._ctx, name)
 
     def log_event(
@@ -263,10 +279,14 @@ class WritingFace(Face):
         ValidationError, SchemaError
             If the name is not allowed, or the filter does not fit the dataset's columns.
         """
+        from usr_nb.dataset import filters
+
         filters.save_filter(self._ctx, name, where, actor=actor)
 
     def delete_filter(self, name: str, *, actor: Actor | None = None) -> None:
         """Take a saved filter away; writes one event, and the log keeps the filter."""
+        from usr_nb.dataset import filters
+
         filters.delete_filter(self._ctx, name, actor=actor)
 
     def save_selection(self, name: str, selection: Selection, *, actor: Actor | None = None) -> str:
@@ -293,10 +313,14 @@ class WritingFace(Face):
         ValidationError
             If the name is not allowed, or there are more than about 180,000 ids.
         """
+        from usr_nb.dataset import selections
+
         return selections.save_selection(self._ctx, name, selection, actor=actor)
 
     def append_meta_note(self, title: str, code: str) -> None:
         """Append a note with a fenced block to ``meta.md``."""
+        from usr_nb.dataset.values import redact_text
+
         self._ctx.check_links()
         note = {"at": to_text(utc_now()), "title": title, "command": redact_text(code)}
         notes.append_note(self.meta_path, note)

@@ -219,10 +219,12 @@ def matching_rows(
 def _matches(
     merged: Merged, regex: str, live: npt.NDArray[np.bool_] | None, *, batch_size: int
 ) -> Iterator[list[int]]:
-    """Yield the matching rows of each batch; `live` says which rows count."""
-    batches = merged.base_batches(["sequence"], batch_rows=batch_size)
-    start = 0
-    for batch in tracked(batches, "searching", total=merged.base_rows):
+    """Yield the matching rows of each batch; `live` says which rows count.
+
+    Batches are searched by the threads that decode them.
+    """
+
+    def search(batch: pa.RecordBatch, start: int) -> tuple[int, list[int]]:
         try:
             hit = pc.match_substring_regex(batch.column(0), regex, ignore_case=True)
         except pa.ArrowException as error:
@@ -230,8 +232,11 @@ def _matches(
         mask = np.asarray(hit.to_numpy(zero_copy_only=False), bool)
         if live is not None:
             mask &= live[start : start + batch.num_rows]
-        yield (np.flatnonzero(mask) + start).tolist()
-        start += batch.num_rows
+        return batch.num_rows, (np.flatnonzero(mask) + start).tolist()
+
+    searched = merged.base_worked(["sequence"], search, batch_rows=batch_size)
+    for _, found in tracked(searched, "searching", total=merged.base_rows, size=lambda s: s[0]):
+        yield found
 
 
 def search_pattern(pattern: str, *, iupac: bool, both_strands: bool) -> str:

@@ -17,9 +17,10 @@ from usr_nb.dataset.context import Actor, Change, Context, change
 from usr_nb.dataset.ids import Found, find
 from usr_nb.errors import ValidationError
 from usr_nb.overlay.lookup import KeySpace
-from usr_nb.overlay.merge import Merged, merge_parts
+from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import new_part_time, parts_of
 from usr_nb.overlay.places import union_keys
+from usr_nb.overlay.plain import merge_parts
 from usr_nb.storage.view import View
 
 

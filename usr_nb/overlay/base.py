@@ -143,8 +143,9 @@ class Base:
             yield from batches
 
     def base_worked(
-        self, columns: Sequence[str], work: Callable[[pa.RecordBatch, int], R]
-    ) -> Iterator[R]:
+        self, columns: Sequence[str], work: Callable[[pa.RecordBatch, int], R], *,
+        batch_rows: int = BATCH_ROWS,
+    ) -> Iterator[R]:  # fmt: skip
         """Yield what `work` makes of each batch of the base and its first row, in their order.
 
         Parameters
@@ -153,14 +154,16 @@ class Base:
             Columns of the base, read in plain types.
         work : callable
             Is called in several threads.
+        batch_rows : int
+            Rows of a batch, at most.
         """
         names = list(columns)
 
         def done(piece: Piece) -> list[R]:
-            read = self.read_piece(piece, names, BATCH_ROWS)
+            read = self.read_piece(piece, names, batch_rows)
             return [work(batch, rows.start) for rows, batch in read]
 
-        for results in in_order(done, self.pieces(names, self.base_rows, BATCH_ROWS)):
+        for results in in_order(done, self.pieces(names, self.base_rows, batch_rows)):
             yield from results
 
     def pieces(self, columns: Sequence[str], total: int, batch_rows: int) -> list[Piece]:

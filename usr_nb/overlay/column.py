@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from usr_nb.contract.progress import tracked
 from usr_nb.overlay.lookup import Int
 from usr_nb.storage.parallel import in_order
-from usr_nb.storage.parquet import Opened, reading, sound
+from usr_nb.storage.parquet import NO_DICTIONARY, Opened, reading, sound
 
 if TYPE_CHECKING:
     from usr_nb.overlay.parts import PartInfo
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: A part in the order of the base is read along with it from this many rows on.
 STREAM_ROWS: Final = 100_000
-#: Of so many row groups several columns are read at once.
-_FEW_GROUPS: Final = 4
+#: So few rows of a group are looked at one by one before they are given out.
+_FEW_ROWS: Final = 16
 Opening = Callable[[], contextlib.AbstractContextManager[Opened]]
 
 
@@ -205,64 +205,95 @@ class RowReader:
 
     def __init__(self, kept_bytes: int) -> None:
         self._limit = kept_bytes
-        self._kept: dict[tuple[str, int, str], pa.ChunkedArray] = {}
+        self._kept: dict[tuple[str, int, str], pa.Array] = {}
+        self._sound: set[tuple[str, int, str]] = set()
         self.kept_bytes = 0
         self._starts: dict[str, Int] = {}
 
-    def rows(
-        self, path: str, opening: Opening, name: str, at: npt.NDArray[Any], dtype: pa.DataType
-    ) -> pa.Array:
-        """Return rows (0-based, in the order given) of one column of the file known as `path`.
+    def columns(
+        self, path: str, opening: Opening, types: Mapping[str, pa.DataType], at: Int
+    ) -> dict[str, pa.Array]:
+        """Return rows of some columns of the file known as `path`.
 
-        It is opened only if something of it has to be read.
+        It is opened only if something of it has to be read; of each row group concerned all that
+        is missing is decoded at once.
+
+        Parameters
+        ----------
+        path : str
+            What the file is known by, and is called in errors.
+        opening : callable
+            Opens it.
+        types : mapping of str to pyarrow.DataType
+            The columns, and the types wanted.
+        at : numpy.ndarray of int64
+            The rows, 0-based, in the order wanted.
         """
-        with contextlib.ExitStack() as held:
-            if path not in self._starts:
-                self._starts[path] = held.enter_context(opening()).group_starts()
-            starts = self._starts[path]
-            group = np.searchsorted(starts, at, side="right") - 1
-            file: Opened | None = None
-            out, order, filled = [pa.nulls(0, dtype)], np.zeros(len(at), np.int64), 0
-            for g in np.unique(group).tolist():
-                if (path, g, name) not in self._kept:
-                    file = file or held.enter_context(opening())
-                    self._read(path, file, g, {name: dtype})
-                mine = np.flatnonzero(group == g)
-                values = self._kept[path, g, name] = self._kept.pop((path, g, name))
-                out.append(one(values.take(pa.array(at[mine] - starts[g]))))
-                order[mine] = filled + np.arange(len(mine))
-                filled += len(mine)
-                self._trim()
-        if len(out) == 2:
-            return out[1]
-        return pa.concat_arrays(out).take(pa.array(order))
-
-    def prepare(
-        self, path: str, opening: Opening, types: Mapping[str, pa.DataType],
-        at: npt.NDArray[Any],
-    ) -> None:  # fmt: skip
-        """Read several columns of the row groups of some rows at once, if these are few."""
+        out: dict[str, list[pa.Array]] = {n: [] for n in types}
         with contextlib.ExitStack() as held:
             file: Opened | None = None
             if path not in self._starts:
                 file = held.enter_context(opening())
                 self._starts[path] = file.group_starts()
-            groups = np.unique(np.searchsorted(self._starts[path], at, side="right") - 1).tolist()
-            for g in groups if len(groups) <= _FEW_GROUPS else ():
-                missing = {n: t for n, t in types.items() if (path, g, n) not in self._kept}
+            starts = self._starts[path]
+            group = np.searchsorted(starts, at, side="right") - 1
+            order = np.zeros(len(at), np.int64)
+            filled = 0
+            for g in sorted(set(group.tolist())):
+                missing = [n for n in types if (path, g, n) not in self._kept]
                 if missing:
                     file = file or held.enter_context(opening())
                     self._read(path, file, g, missing)
+                mine = np.flatnonzero(group == g)
+                rows = at[mine] - starts[g]
+                for name, dtype in types.items():
+                    out[name].append(self._some((path, g, name), rows, dtype))
+                order[mine] = filled + np.arange(len(mine))
+                filled += len(mine)
+                self._trim()
+        return {n: _ordered(found, order, types[n]) for n, found in out.items()}
 
-    def _read(self, path: str, file: Opened, group: int, types: Mapping[str, pa.DataType]) -> None:
-        found = sound(file.read_row_groups([group], columns=list(types), use_threads=False))
-        if found.num_rows != file.metadata.row_group(group).num_rows:
-            raise pa.ArrowInvalid("fewer rows were found than the footer says")
-        for name, dtype in types.items():
-            values = found.column(name).cast(dtype)
-            self._kept[path, group, name] = values
-            self.kept_bytes += values.nbytes
+    def _read(self, path: str, file: Opened, group: int, names: Sequence[str]) -> None:
+        """Decode columns of a row group. Texts that repeat stay coded: few rows are wanted."""
+        schema = file.schema_arrow
+        texts = [n for n in names if pa.types.is_string(schema.field(n).type)]
+        coded = [n for n in texts if n not in NO_DICTIONARY]
+        with reading(path):
+            twin = file.twin(coded=coded)
+            found = twin.read_row_groups([group], columns=list(names), use_threads=False)
+            if found.num_rows != file.metadata.row_group(group).num_rows:
+                raise pa.ArrowInvalid("fewer rows were found than the footer says")
+            for name in names:
+                column = found.column(name)
+                # Several chunks are looked at before they are set end to end.
+                values = column.chunk(0) if column.num_chunks == 1 else one(sound(column))
+                self._kept[path, group, name] = values
+                self.kept_bytes += values.nbytes
+
+    def _some(self, key: tuple[str, int, str], at: Int, dtype: pa.DataType) -> pa.Array:
+        """Return some rows of a group that is kept; what is given out was looked at."""
+        values = self._kept[key] = self._kept.pop(key)
+        if key not in self._sound:
+            if len(at) <= _FEW_ROWS:
+                for i in at.tolist():
+                    sound(values.slice(i, 1))
+            else:
+                sound(values)
+                self._sound.add(key)
+        taken = values.take(pa.array(at))
+        return taken if taken.type == dtype else taken.cast(dtype)
 
     def _trim(self) -> None:
         while self.kept_bytes > self._limit and self._kept:
-            self.kept_bytes -= self._kept.pop(next(iter(self._kept))).nbytes
+            key = next(iter(self._kept))
+            self._sound.discard(key)
+            self.kept_bytes -= self._kept.pop(key).nbytes
+
+
+def _ordered(found: Sequence[pa.Array], order: Int, dtype: pa.DataType) -> pa.Array:
+    """Set what was found end to end, and then in the order that is wanted."""
+    if not found:
+        return pa.nulls(0, dtype)
+    if len(found) == 1:
+        return found[0]
+    return pa.concat_arrays(found).take(pa.array(order))

@@ -12,9 +12,10 @@ import pyarrow as pa
 
 from usr_nb.overlay.kept import IdSpace, finder_of
 from usr_nb.overlay.lookup import Codes, KeySpace, base_column, normal_keys
-from usr_nb.overlay.merge import Merged, merge_parts
+from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import PartInfo
 from usr_nb.overlay.places import part_keys, union_keys
+from usr_nb.overlay.plain import merge_parts
 from usr_nb.storage.parallel import in_order
 
 #: Rows that one thread puts together at a time.

@@ -23,14 +23,14 @@ from usr_nb.contract.registry import Registry
 from usr_nb.contract.types import same_type, type_text
 from usr_nb.errors import SchemaError, did_you_mean, join_hints, some
 from usr_nb.overlay.base import BATCH_ROWS, Base, Piece
-from usr_nb.overlay.column import Column, RowReader, Streamed, load, one, streams, together
+from usr_nb.overlay.column import Column, RowReader, Streamed, load, one, streams
 from usr_nb.overlay.idindex import Finder, candidates
-from usr_nb.overlay.lookup import Codes, Int, base_column, normal_keys
+from usr_nb.overlay.lookup import Int, base_column, normal_keys
 from usr_nb.overlay.parts import PartInfo, check_registered, parts_of
 from usr_nb.overlay.places import Finding, Places
 from usr_nb.storage.caches import Unusable
 from usr_nb.storage.parallel import in_order
-from usr_nb.storage.parquet import Opened, reading, sound
+from usr_nb.storage.parquet import Opened, reading
 from usr_nb.storage.view import View
 
 Mask = npt.NDArray[np.bool_]
@@ -39,7 +39,6 @@ FEW_ROWS = 32_768
 #: What is kept of decoded row groups while some rows are read, in bytes.
 READ_BYTES = 64 << 20
 _DELETED = "usr__deleted"
-_INT32_ROWS = 2**31
 
 
 class Merged(Base):
@@ -212,7 +211,12 @@ class Merged(Base):
         at = np.asarray(rows, np.int64)
         if len(at) > FEW_ROWS:
             return self._take_many(at, names)
-        return self.rows_of(at, names, RowReader(READ_BYTES))
+        return self.rows_of(at, names, self._reader)
+
+    @cached_property
+    def _reader(self) -> RowReader:
+        """Reads single rows: what was decoded to find them is not decoded again to show them."""
+        return RowReader(READ_BYTES)
 
     def rows_of(self, at: Int, names: Sequence[str], reader: RowReader) -> pa.Table:
         """Return some base rows (0-based, in the order given) through a reader that keeps groups.
@@ -226,68 +230,72 @@ class Merged(Base):
         reader : RowReader
             Reads the row groups concerned, and has those it read last.
         """
-        self._prepare(names, at, reader)
-        overlays = self.places(names)
-        if not self._confirmed(overlays.values(), at, reader):
-            overlays = self._without_caches(names)
-        arrays = [self._cells(name, at, overlays.get(name), reader) for name in names]
+        try:
+            arrays = self._cells(at, names, reader)
+        except Unusable:
+            self._without_caches(names)
+            arrays = self._cells(at, names, reader)
         return pa.Table.from_arrays(arrays, schema=pa.schema([self.field(n) for n in names]))
 
-    def _cells(self, name: str, at: Int, places: Places | None, reader: RowReader) -> pa.Array:
-        dtype = self.field(name).type
-        if name in self.base_schema.names:
+    def _cells(self, at: Int, names: Sequence[str], reader: RowReader) -> list[pa.Array]:
+        """Return merged cells, column by column; raises Unusable if a cache turns out wrong."""
+        groups = self._alike(names)
+        types = {base_column(p.parts[0].key): pa.string() for p, _ in groups if p.is_cached}
+        types |= {n: self.base_field(n).type for n in names if n in self.base_schema.names}
+        base = self._base_cells(types, at, reader)
+        cells = {n: base[n] for n in names if n in base}
+        for places, alike in groups:
+            cells |= self._spoken(places, alike, at, base, reader)
+        return [cells[n] if n in cells else pa.nulls(len(at), self.field(n).type) for n in names]
+
+    def _base_cells(
+        self, types: Mapping[str, pa.DataType], at: Int, reader: RowReader
+    ) -> dict[str, pa.Array]:
+        path = self.view.layout.records
+        for name in types:
             self.base_field(name)
-            with reading(self.view.layout.records):
-                below = reader.rows("", self._opened_base, name, at, dtype)
-        else:
-            below = pa.nulls(len(at), dtype)
-        if places is None:
-            return below
+        with reading(path):
+            return reader.columns(str(path), self._opened_base, types, at)
+
+    def _spoken(
+        self, places: Places, names: Sequence[str], at: Int, base: Mapping[str, pa.Array],
+        reader: RowReader,
+    ) -> dict[str, pa.Array]:  # fmt: skip
+        """Return the cells of columns that the same parts hold, those of the base below them."""
+        types = {n: self.field(n).type for n in names}
+        below = {n: base[n] if n in base else pa.nulls(len(at), t) for n, t in types.items()}
         source = places.source.at(at)
-        out, order, filled = [below], np.arange(len(at)), len(at)
+        if places.is_cached and (source >= places.starts[-1]).any():
+            raise Unusable
+        found = {n: [cells] for n, cells in below.items()}
+        order, filled = np.arange(len(at)), len(at)
         part_of = np.searchsorted(places.starts, source, side="right") - 1
-        for i in np.unique(part_of[source >= 0]).tolist():
+        for i in sorted(set(part_of[source >= 0].tolist())):
             mine = np.flatnonzero((source >= 0) & (part_of == i))
-            part, rows = places.parts[i], source[mine] - places.starts[i]
-            out.append(self._part_rows(part, name, rows, dtype, reader))
+            part = places.parts[i]
+            key = {part.key: pa.string()} if places.is_cached else {}
+            rows = source[mine] - places.starts[i]
+            cells = self._part_cells(part, {**key, **types}, rows, reader)
+            if key and not _same_keys(part.key, cells[part.key], base, mine):
+                raise Unusable
+            for n in names:
+                found[n].append(cells[n])
             order[mine] = filled + np.arange(len(mine))
             filled += len(mine)
-        return below if len(out) == 1 else pa.concat_arrays(out).take(pa.array(order))
+        if filled == len(at):
+            return below
+        if len(part_of) == len(mine):
+            return {n: cells[-1] for n, cells in found.items()}
+        return {n: pa.concat_arrays(cells).take(pa.array(order)) for n, cells in found.items()}
 
-    def _part_rows(
-        self, part: PartInfo, name: str, rows: Int, dtype: pa.DataType, reader: RowReader
-    ) -> pa.Array:
+    def _part_cells(
+        self, part: PartInfo, types: Mapping[str, pa.DataType], rows: Int, reader: RowReader
+    ) -> dict[str, pa.Array]:
         with reading(part.file.path):
-            opening = partial(self.view.open, part.file)
-            return reader.rows(part.file.path, opening, name, rows, dtype)
+            return reader.columns(part.file.path, partial(self.view.open, part.file), types, rows)
 
     def _opened_base(self) -> contextlib.AbstractContextManager[Opened]:
         return contextlib.nullcontext(self.view.base)
-
-    def _prepare(self, names: Sequence[str], at: Int, reader: RowReader) -> None:
-        """Read what is needed of a few row groups, all columns of each at once."""
-        overlays = self.places(names)
-        keys = {base_column(p.parts[0].key) for p in overlays.values() if p.is_cached}
-        base = [n for n in names if n in self.base_schema.names]
-        types = {n: self.base_field(n).type for n in dict.fromkeys([*base, *sorted(keys)])}
-        with reading(self.view.layout.records):
-            reader.prepare("", self._opened_base, types, at)
-        for places in dict.fromkeys(overlays.values()):
-            alike = {n: self.field(n).type for n, p in overlays.items() if p is places}
-            try:
-                source = places.source.at(at)
-            except Unusable:
-                return
-            part_of = np.searchsorted(places.starts, source, side="right") - 1
-            for i in np.unique(part_of[source >= 0]).tolist():
-                part = places.parts[min(i, len(places.parts) - 1)]
-                rows = source[(source >= 0) & (part_of == i)] - places.starts[i]
-                key = {part.key: pa.string()} if places.is_cached else {}
-                with reading(part.file.path):
-                    reader.prepare(
-                        part.file.path, partial(self.view.open, part.file), alike | key,
-                        rows[rows < part.rows],
-                    )  # fmt: skip
 
     def _take_many(self, at: Int, names: list[str]) -> pa.Table:
         needed = [n for n in names if n in self.base_schema.names]
@@ -311,7 +319,7 @@ class Merged(Base):
     def overlay_columns(self, names: Sequence[str], limit: int | None = None) -> dict[str, Column]:
         """Return, for those of `names` that overlays hold, how to merge them."""
         found: dict[str, Column] = {}
-        for places, alike in self._alike(names):
+        for places, alike in self._proven(names):
             types = {n: self.field(n).type for n in alike}
             found |= load(self.view, places, types, places.source.whole()[:limit])
         return found
@@ -321,7 +329,7 @@ class Merged(Base):
     ) -> dict[str, Column | Streamed]:
         """Return how to merge columns batch by batch; files that are read along stay open."""
         found: dict[str, Column | Streamed] = {}
-        for places, alike in self._alike(names):
+        for places, alike in self._proven(names):
             types = {n: self.field(n).type for n in alike}
             source = places.source.whole()
             if streams(places, source):
@@ -333,14 +341,17 @@ class Merged(Base):
         return found
 
     def _alike(self, names: Sequence[str]) -> list[tuple[Places, list[str]]]:
-        """Return where overlay columns lie, those together that lie alike; caches are checked."""
-        found = self.places(names)
-        if not self._ends_confirmed(found.values()):
-            found = self._without_caches(names)
+        """Return where overlay columns lie, those together that lie alike."""
         shared: dict[int, tuple[Places, list[str]]] = {}
-        for name, places in found.items():
+        for name, places in self.places(names).items():
             shared.setdefault(id(places), (places, []))[1].append(name)
         return list(shared.values())
+
+    def _proven(self, names: Sequence[str]) -> list[tuple[Places, list[str]]]:
+        """Return the same for whole columns; what caches say was compared with the files."""
+        if not self._ends_confirmed(self.places(names).values()):
+            self._without_caches(names)
+        return self._alike(names)
 
     def places(self, names: Sequence[str]) -> dict[str, Places]:
         """Return where the cells of those of `names` lie that overlays hold."""
@@ -375,39 +386,21 @@ class Merged(Base):
             if places.is_proven:
                 continue
             try:
-                spoken = np.flatnonzero(places.source.whole() >= 0)
+                ends = _ends(places.source.whole() >= 0)
             except Unusable:
                 return False
-            if not self._confirmed([places], spoken[[0, -1]] if len(spoken) else spoken, reader):
+            if len(ends) and not self._confirmed(places, ends, reader):
                 return False
-            places.is_proven = True
+            places.prove()
         return True
 
-    def _confirmed(self, found: Iterable[Places], at: Int, reader: RowReader) -> bool:
+    def _confirmed(self, places: Places, at: Int, reader: RowReader) -> bool:
         """Say whether parts have the keys of the base where a cache says that they speak."""
-        for places in {id(p): p for p in found if p.is_cached}.values():
-            try:
-                source = places.source.at(at)
-            except Unusable:
-                return False
-            spoken = source >= 0
-            if (source >= places.starts[-1]).any():
-                return False
-            key = places.parts[0].key
-            part_of = np.searchsorted(places.starts, source, side="right") - 1
-            for i in np.unique(part_of[spoken]).tolist():
-                mine = np.flatnonzero(spoken & (part_of == i))
-                part = places.parts[i]
-                rows = source[mine] - places.starts[i]
-                theirs = self._part_rows(part, part.key, rows, pa.string(), reader)
-                with reading(self.view.layout.records):
-                    ours = reader.rows(
-                        "", self._opened_base, base_column(key), at[mine], pa.string()
-                    )
-                if normal_keys(pa.chunked_array([theirs]), key) != normal_keys(
-                    pa.chunked_array([ours]), key
-                ):
-                    return False
+        key = base_column(places.parts[0].key)
+        try:
+            self._spoken(places, [], at, self._base_cells({key: pa.string()}, at, reader), reader)
+        except Unusable:
+            return False
         return True
 
     def live_mask(self, limit: int | None = None) -> Mask | None:
@@ -440,9 +433,7 @@ class Merged(Base):
         rows = np.array(sorted({r for found in guesses for r in found}), np.int64)
         if len(rows) > FEW_ROWS:
             return nothing
-        self.base_field("id")
-        with reading(self.view.layout.records):
-            ids = RowReader(READ_BYTES).rows("", self._opened_base, "id", rows, pa.string())
+        ids = self._base_cells({"id": pa.string()}, rows, self._reader)["id"]
         named = dict(zip(rows.tolist(), ids.to_pylist(), strict=True))
         return [
             [(named[r], r) for r in found if str(named[r]).startswith(prefix)]
@@ -528,71 +519,24 @@ def _merged_batch(
     return out
 
 
+def _ends(spoken: Mask) -> Int:
+    """Return the first and the last row that is spoken for."""
+    first = int(np.argmax(spoken)) if len(spoken) else 0
+    if not len(spoken) or not spoken[first]:
+        return np.zeros(0, np.int64)
+    return np.array([first, len(spoken) - 1 - int(np.argmax(spoken[::-1]))], np.int64)
+
+
+def _same_keys(key: str, theirs: pa.Array, base: Mapping[str, pa.Array], at: Int) -> bool:
+    """Say whether keys of a part are those of the base's rows at `at`."""
+    ours = base[base_column(key)]
+    ours = ours if len(at) == len(ours) else ours.take(pa.array(at))
+    if key == "id":
+        return bool(theirs.equals(ours))
+    found = normal_keys(pa.chunked_array([theirs]), key)
+    return bool(found.equals(normal_keys(pa.chunked_array([ours]), key)))
+
+
 def _deleted(column: Column, at: npt.NDArray[Any]) -> Mask:
     values = one(column.values.take(pa.array(at))).fill_null(False)
     return np.asarray(values.to_numpy(zero_copy_only=False), bool)
-
-
-def merge_parts(
-    view: View,
-    infos: Sequence[PartInfo],
-    space: Codes,
-    types: Mapping[str, pa.DataType],
-    *,
-    codes: npt.NDArray[Any] | None = None,
-) -> dict[str, Column]:
-    """Return, for each column of `types` that a part holds, who wins for every row of `space`.
-
-    Parameters
-    ----------
-    infos : sequence of PartInfo
-        The parts of one namespace, oldest first.
-    space : KeySpace or what does the same
-        The rows to be answered for.
-    types : mapping of str to pyarrow.DataType
-        The columns wanted and their registered types.
-    codes : numpy.ndarray of int, optional
-        The code of each key of all parts, one after the other, if they were looked up already;
-        the keys are not read again then.
-    """
-    dtype = np.int32 if sum(i.rows for i in infos) < _INT32_ROWS else np.int64
-    wins = {n: np.full(space.size, -1, dtype) for n in types}
-    values: dict[str, list[pa.ChunkedArray]] = {n: [] for n in types}
-    sizes = dict.fromkeys(types, 0)
-    speaking = [(i, held) for i in infos if (held := [n for n in types if n in i.columns])]
-
-    def read(item: tuple[PartInfo, list[str]]) -> pa.Table:
-        info, held = item
-        names = held if is_known else [info.key, *held]
-        with view.open(info.file) as opened, reading(info.file.path):
-            found = sound(opened.read(columns=names))
-            if found.num_rows != info.rows:
-                raise pa.ArrowInvalid(f"{found.num_rows} rows found, the footer says otherwise")
-            return found
-
-    is_known = codes is not None and len(speaking) == len(infos)
-    tables = list(tracked(in_order(read, speaking), "reading overlays", unit="files",
-                          total=len(speaking), size=lambda _: 1))  # fmt: skip
-    if codes is not None and is_known:
-        all_codes: npt.NDArray[Any] = codes
-    else:
-        # All keys at once: each look-up hashes one side, and the base may be long.
-        keys = [c for (i, _), t in zip(speaking, tables, strict=True)
-                for c in normal_keys(t.column(i.key), i.key).chunks]  # fmt: skip
-        all_codes = space.codes(pa.chunked_array(keys, pa.string()))
-    start = 0
-    for (info, held), table in zip(speaking, tables, strict=True):
-        codes = all_codes[start : start + table.num_rows]
-        start += table.num_rows
-        for n in held:
-            spoken = codes >= 0
-            silent = info.unspoken(n)
-            if silent is not None:
-                spoken &= ~silent
-            at = np.flatnonzero(spoken)
-            wins[n][codes[at]] = sizes[n] + at
-            values[n].append(table.column(n).cast(types[n]))
-            sizes[n] += table.num_rows
-    return {
-        n: Column(together(values[n], types[n]), space.per_row(wins[n])) for n in types if values[n]
-    }

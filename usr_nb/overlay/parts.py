@@ -65,7 +65,7 @@ class PartInfo:
         """The derived columns this file holds."""
         return tuple(n for n in self.schema.names if n != self.key)
 
-    @property
+    @cached_property
     def order(self) -> tuple[datetime, str]:
         """Sort key: ascending is oldest first."""
         return part_key(self.created_at, self.file.name)
@@ -136,7 +136,7 @@ def part_info(view: View, file: OverlayFile) -> PartInfo:
 
 def _stamp_of(path: Path) -> tuple[int, int, int, int] | None:
     try:
-        return _stamp(path.stat())
+        return _stamp(os.stat(path))  # noqa: PTH116 - in the path of every read
     except OSError:
         return None
 

@@ -1,6 +1,6 @@
 """Where the cells of overlay columns lie: for each base row, the newest part that speaks for it.
 
-The rule is that of :func:`~usr_nb.overlay.merge.merge_parts` (OVL-6), which stays as the plain way
+The rule is that of :func:`~usr_nb.overlay.plain.merge_parts` (OVL-6), which stays as the plain way
 and as what this is tested against. Here the keys of all parts are looked up once, and what comes
 out is one number per base row, which a cache can keep (``docs/format.md``, *Caches*).
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,7 +65,12 @@ class Places:
     is_proven: bool = False
 
     def __post_init__(self) -> None:
-        self.is_proven = not self.is_cached
+        self.is_proven = not self.is_cached or self.source.is_proven
+
+    def prove(self) -> None:
+        """Say that what the cache says was compared with the files."""
+        self.is_proven = True
+        self.source.prove()
 
     def forget(self) -> None:
         """Throw the cache away."""
@@ -121,7 +127,7 @@ class Finding:
         self._odd = False
         self._spaces: dict[str, KeySpace] = {}
 
-    @property
+    @cached_property
     def _folder(self) -> str:
         return str(self.view.layout.dir.resolve())
 

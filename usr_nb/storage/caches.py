@@ -11,10 +11,12 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
+import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -67,6 +69,12 @@ class Kept:
     def __init__(self, entries: Array) -> None:
         self.entries = entries
         self.size = len(entries)
+        #: What is kept in memory is looked at anew by each who finds it.
+        self.is_proven = False
+
+    def prove(self) -> None:
+        """Say that it was compared with the files."""
+        self.is_proven = True
 
     def whole(self) -> Array:
         """Return all entries."""
@@ -86,6 +94,18 @@ class Kept:
         return self.entries[::BLOCK]
 
 
+class _Descriptor:
+    """An open file, closed with the last reference: whoever holds this may read from it."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.is_proven = False
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self.number)
+
+
 @dataclass
 class Stored:
     """An array in a cache file; blocks are read and checked when they are asked for.
@@ -100,7 +120,7 @@ class Stored:
     fences: Array
     _crc: list[int]
     _start: int
-    _fd: int
+    _fd: _Descriptor
     _blocks: OrderedDict[int, Array] = field(default_factory=OrderedDict)
     _all: Array | None = None
 
@@ -114,15 +134,13 @@ class Stored:
         except (OSError, ValueError):
             return None
         try:
-            found = cls._parse(path, fd)
+            return cls._parse(path, _Descriptor(fd))
         except (OSError, ValueError, KeyError, TypeError, RecursionError, MemoryError):
-            found = None
-        if found is None:
-            os.close(fd)
-        return found
+            return None
 
     @classmethod
-    def _parse(cls, path: Path, fd: int) -> Self | None:
+    def _parse(cls, path: Path, open_fd: _Descriptor) -> Self | None:
+        fd = open_fd.number
         start = os.pread(fd, 16, 0)
         length = int.from_bytes(start[8:], "little")
         if len(start) < 16 or start[:8] != _MAGIC or length > _MAX_HEADER:
@@ -140,12 +158,25 @@ class Stored:
             return None
         if os.fstat(fd).st_size != 16 + length + 4 + size * dtype.itemsize:
             return None
-        return cls(path, head["key"], dtype, size, fences, head["crc"], 20 + length, fd)
+        return cls(path, head["key"], dtype, size, fences, head["crc"], 20 + length, open_fd)
 
-    def __del__(self) -> None:
-        """Close the file with the last reference: whoever holds this may read from it."""
-        with contextlib.suppress(OSError, AttributeError):
-            os.close(self._fd)
+    def again(self) -> Self:
+        """Return another face of the same open file, blocks that were read included."""
+        return replace(self, _all=None)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether this process compared it with the files it was made from, as its key has them."""
+        return self._fd.is_proven
+
+    def prove(self) -> None:
+        """Say that it was compared with the files."""
+        self._fd.is_proven = True
+
+    @property
+    def stamp(self) -> tuple[int, int, int, int]:
+        """What tells this file from another at the same path."""
+        return _stamp(os.fstat(self._fd.number))
 
     def _block(self, number: int) -> Array:
         found = self._blocks.get(number)
@@ -159,7 +190,7 @@ class Stored:
     def _read(self, first: int, count: int) -> Array:
         step = BLOCK * self.dtype.itemsize
         end = min((first + count) * step, self.size * self.dtype.itemsize)
-        data = _pread(self._fd, end - first * step, self._start + first * step)
+        data = _pread(self._fd.number, end - first * step, self._start + first * step)
         for i in range(-(-len(data) // step)):
             if zlib.crc32(data[i * step : (i + 1) * step]) != self._crc[first + i]:
                 raise Unusable
@@ -173,6 +204,9 @@ class Stored:
 
     def at(self, places: Array) -> Array:
         """Return some entries; only their blocks are read."""
+        if len(places) == 1:
+            number, at = divmod(int(places[0]), BLOCK)
+            return self._block(number)[at : at + 1]
         blocks = np.unique(places // BLOCK)
         if self._all is not None or 4 * len(blocks) > len(self._crc) > 4:
             return self.whole()[places]
@@ -184,7 +218,14 @@ class Stored:
 
     def block_range(self, low: int, high: int) -> Array:
         """Return the entries ``low`` to ``high`` (0-based, half-open)."""
-        return self.at(np.arange(low, min(high, self.size), dtype=np.int64))
+        high = min(high, self.size)
+        if high <= low:
+            return np.zeros(0, self.dtype)
+        first, last = low // BLOCK, -(-high // BLOCK)
+        if last - first > 4:
+            return self.at(np.arange(low, high, dtype=np.int64))
+        found = np.concatenate([self._block(b) for b in range(first, last)])
+        return found[low - first * BLOCK : high - first * BLOCK]
 
 
 class Unusable(Exception):
@@ -208,11 +249,50 @@ def _pread(fd: int, size: int, offset: int) -> memoryview:
 
 def find(path: Path | None, key: Mapping[str, Any]) -> Stored | Kept | None:
     """Return the cache at a path if it was made from exactly what `key` says."""
-    kept = _MEMORY.get(_text(key))
+    kept = _MEMORY.get(_text(key)) if _MEMORY else None
     if kept is not None:
         return Kept(kept)
-    stored = Stored.open(path)
+    stored = _opened(path)
     return stored if stored is not None and stored.key == key else None
+
+
+#: Cache files that stay open for the next look, each with at most 64 blocks of 64 KB.
+OPEN_FILES: Final = 12
+#: A file that changed so short a time ago may change again without another mtime.
+SETTLED_NS: Final = 2_000_000_000
+_Stamp = tuple[int, int, int, int]
+_open: OrderedDict[str, tuple[_Stamp, Stored]] = OrderedDict()
+_open_lock = threading.Lock()
+
+
+def _stamp(st: os.stat_result) -> _Stamp:
+    return st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns
+
+
+def _opened(path: Path | None) -> Stored | None:
+    """Open a cache file, or take it as it was opened before if it is still the same."""
+    if path is None:
+        return None
+    name = str(path)
+    try:
+        now = _stamp(os.stat(path))  # noqa: PTH116 - in the path of every read
+    except (OSError, ValueError):
+        return None
+    with _open_lock:
+        known = _open.get(name)
+        if known is not None and known[0] == now:
+            _open.move_to_end(name)
+            return known[1].again()
+    found = Stored.open(path)
+    if found is not None:
+        stamp = found.stamp
+        if 0 <= stamp[3] <= time.time_ns() - SETTLED_NS:
+            with _open_lock:
+                _open[name] = stamp, found
+                if len(_open) > OPEN_FILES:
+                    _open.popitem(last=False)
+            return found.again()
+    return found
 
 
 def keep(
@@ -230,6 +310,8 @@ def forget(path: Path | None, key: Mapping[str, Any]) -> None:
     """Throw away a cache that turned out to be wrong."""
     _MEMORY.pop(_text(key), None)
     if path is not None:
+        with _open_lock:
+            _open.pop(str(path), None)
         with contextlib.suppress(StorageError, OSError):
             door.unlink(path)
 

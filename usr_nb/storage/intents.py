@@ -6,6 +6,7 @@ An intent says what one commit does; ``docs/format.md`` has the form. Nothing he
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 from dataclasses import asdict, dataclass, field
@@ -144,13 +145,11 @@ def slot_path(layout: Layout, number: int) -> Path:
 
 def slot_numbers(layout: Layout) -> list[int]:
     """Return the numbers of all slots, ascending."""
-    if not layout.txn.is_dir():
-        return []
-    try:
-        with door.typed(layout.txn, "list"):
-            names = [p.name for p in layout.txn.iterdir()]
-    except FileNotFoundError:
-        return []
+    with door.typed(layout.txn, "list"):
+        try:
+            names = os.listdir(layout.txn)  # noqa: PTH208 - in the path of every read
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return []  # ValueError: a name that holds NUL is that of no folder.
     return sorted(int(m.group(1)) for n in names if (m := _SLOT.match(n)))
 
 

@@ -9,7 +9,11 @@ import contextlib
 import errno
 import hashlib
 import os
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -28,12 +32,13 @@ from usr_nb.storage.parallel import in_order, thread_count
 #: What no honest row group does: expand to more than this, and a thousandfold.
 BOMB_BYTES: Final = 256 << 20
 BOMB_RATIO: Final = 1000
-_Data = TypeVar("_Data", pa.RecordBatch, pa.Table)
+_Data = TypeVar("_Data", pa.RecordBatch, pa.Table, pa.ChunkedArray, pa.Array)
 ROW_GROUP_ROWS: Final = 8192
 WRITE_ROWS: Final = 8 * ROW_GROUP_ROWS
 #: Fewer rows are encoded by one thread.
 _SHARED_ROWS: Final = 3 * ROW_GROUP_ROWS
-_NO_DICTIONARY: Final = frozenset({"id", "sequence", "sequence_norm", "sequence_ci"})
+#: Columns whose texts hardly repeat.
+NO_DICTIONARY: Final = frozenset({"id", "sequence", "sequence_norm", "sequence_ci"})
 
 
 def _leaves(name: str, dtype: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
@@ -50,7 +55,7 @@ def _leaves(name: str, dtype: pa.DataType) -> Iterator[tuple[str, pa.DataType]]:
 def _options(schema: pa.Schema) -> dict[str, Any]:
     leaves = [leaf for f in schema for leaf in _leaves(f.name, f.type)]
     floats = [p for p, t in leaves if pa.types.is_float32(t) or pa.types.is_float64(t)]
-    plain = _NO_DICTIONARY | set(floats)
+    plain = NO_DICTIONARY | set(floats)
     return {
         "compression": "zstd",
         "compression_level": 1,
@@ -176,6 +181,15 @@ def regroup(
         yield pa.concat_tables(held)
 
 
+@dataclass(frozen=True)
+class _Footer:
+    """What was parsed of a footer, and what it was parsed from."""
+
+    metadata: pq.FileMetaData
+    starts: npt.NDArray[np.int64]
+    identity: tuple[Any, ...]
+
+
 class Opened(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has no types
     """A Parquet file that is open, and the bytes it is read from.
 
@@ -183,9 +197,20 @@ class Opened(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has no types
     early, which pyarrow passes over, is an error: a result is never short.
     """
 
-    def __init__(self, source: pa.OSFile, metadata: pq.FileMetaData | None = None) -> None:
-        super().__init__(source, metadata=metadata, page_checksum_verification=True)
+    def __init__(
+        self,
+        source: pa.OSFile,
+        metadata: pq.FileMetaData | None = None,
+        *,
+        footer: _Footer | None = None,
+        coded: Sequence[str] = (),
+    ) -> None:
+        known = metadata if footer is None else footer.metadata
+        super().__init__(
+            source, metadata=known, page_checksum_verification=True, read_dictionary=list(coded)
+        )
         self.bytes = source
+        self._footer = footer
 
     def read(self, *args: Any, **options: Any) -> pa.Table:
         """Read as pyarrow does; ArrowInvalid if rows are missing."""
@@ -202,17 +227,24 @@ class Opened(pq.ParquetFile):  # type: ignore[misc]  # pyarrow has no types
         wanted = sum(self.metadata.row_group(g).num_rows for g in groups)
         return _whole(super().read_row_groups(groups, *args, **options), wanted)
 
-    def twin(self) -> Opened:
-        """Return another reader of the same open file; it costs 12 us, no footer is parsed."""
-        return Opened(self.bytes, self.metadata)
+    def twin(self, *, coded: Sequence[str] = ()) -> Opened:
+        """Return another reader of the same open file; it costs 12 us, no footer is parsed.
+
+        Columns of strings named in `coded` come as dictionaries.
+        """
+        return Opened(self.bytes, self.metadata, footer=self._footer, coded=coded)
 
     def group_starts(self) -> npt.NDArray[np.int64]:
         """Return the first row of each row group, and after them the number of rows."""
+        if self._footer is not None:
+            return self._footer.starts
         sizes = [self.metadata.row_group(i).num_rows for i in range(self.num_row_groups)]
         return np.cumsum([0, *sizes], dtype=np.int64)
 
     def identity(self) -> list[Any]:
         """Return inode, size, mtime in ns and SHA-256 of the footer: what a cache goes by."""
+        if self._footer is not None:
+            return list(self._footer.identity)
         st = os.fstat(self.bytes.fileno())
         end = self.bytes.read_at(8, st.st_size - 8)
         length = int.from_bytes(end[:4], "little")
@@ -226,8 +258,51 @@ def _whole(found: pa.Table, wanted: int) -> pa.Table:
     return found
 
 
-def open_parquet(path: Path) -> Opened:
+#: Footers that are kept at most, in bytes as they lie in the files.
+FOOTER_BYTES: Final = 16 << 20
+#: A file that changed so short a time ago may change again without another mtime.
+SETTLED_NS: Final = 2_000_000_000
+_Stamp = tuple[int, int, int, int]
+_footers: OrderedDict[_Stamp, _Footer] = OrderedDict()
+_footers_lock = threading.Lock()
+
+
+def _kept_footer(stamp: _Stamp) -> _Footer | None:
+    with _footers_lock:
+        found = _footers.get(stamp)
+        if found is not None:
+            _footers.move_to_end(stamp)
+    return found
+
+
+def _keep_footer(stamp: _Stamp, file: Opened) -> None:
+    """Keep what was parsed, unless the file is so young that its mtime says too little."""
+    if not 0 <= stamp[3] <= time.time_ns() - SETTLED_NS:
+        return
+    found = _Footer(file.metadata, file.group_starts(), tuple(file.identity()))
+    with _footers_lock:
+        _footers[stamp] = found
+        while sum(f.metadata.serialized_size for f in _footers.values()) > FOOTER_BYTES:
+            _footers.popitem(last=False)
+
+
+def forget_footers() -> None:
+    """Let go of all footers that are kept."""
+    with _footers_lock:
+        _footers.clear()
+
+
+def open_parquet(path: Path, *, use_kept: bool = False) -> Opened:
     """Open a Parquet file, page checksums verified as pages are read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    use_kept : bool
+        Whether a footer may be one that this process parsed before from the same file: device,
+        inode, size and mtime are those it had. For who reads often; who validates or writes
+        looks at the file.
 
     Raises
     ------
@@ -244,8 +319,17 @@ def open_parquet(path: Path) -> Opened:
     except OSError as error:
         raise StorageError(f"Cannot read {path}: {error}") from None
     try:
+        stamp = None
+        if use_kept:
+            st = os.fstat(source.fileno())
+            stamp = st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns
+            footer = _kept_footer(stamp)
+            if footer is not None:
+                return Opened(source, footer=footer)
         file = Opened(source)
         check_footer(file.metadata, source.size())
+        if stamp is not None:
+            _keep_footer(stamp, file)
     except (pa.ArrowException, OSError, ValueError) as error:
         source.close()
         raise damaged(path, error) from None
@@ -316,7 +400,7 @@ def damaged(path: Path | str, error: Exception) -> StorageError:
 
 
 def sound(data: _Data) -> _Data:
-    """Return a batch or table whose offsets lie in their buffers and whose texts are UTF-8.
+    """Return a batch, table or array whose offsets lie in their buffers and whose texts are UTF-8.
 
     pyarrow does not look while it decodes; without page checksums, or with forged ones, whoever
     uses such a value crashes. Costs 12 ms per million texts of 60 letters.

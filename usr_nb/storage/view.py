@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -49,6 +50,7 @@ class View:
     base: Opened
     overlays: dict[str, tuple[OverlayFile, ...]]
     held: dict[str, Opened] = field(default_factory=dict)
+    use_kept: bool = False
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +103,7 @@ class View:
         # it could be in none of them when its turn comes.
         for place in self._places(file):
             with contextlib.suppress(FileNotFoundError):
-                return open_parquet(place)
+                return open_parquet(place, use_kept=self.use_kept)
         raise ViewExpired(
             f"{file.path} was removed while it was being read",
             hint="Read again: the values are in newer files now.",
@@ -112,7 +114,7 @@ def _flat(path: str) -> str:
     return path.replace("/", "+")
 
 
-def open_view(layout: Layout, *, avoid: Collection[str] = ()) -> View:
+def open_view(layout: Layout, *, avoid: Collection[str] = (), use_kept: bool = False) -> View:
     """Return a consistent view of the dataset.
 
     Parameters
@@ -121,6 +123,8 @@ def open_view(layout: Layout, *, avoid: Collection[str] = ()) -> View:
         The dataset.
     avoid : collection of str
         Overlay files to leave out, by their path in the dataset: those that must not be opened.
+    use_kept : bool
+        Whether footers may be kept ones; see :func:`~usr_nb.storage.parquet.open_parquet`.
 
     Raises
     ------
@@ -132,7 +136,7 @@ def open_view(layout: Layout, *, avoid: Collection[str] = ()) -> View:
     for _ in range(_RETRIES):
         number, intent = slots.pending(layout)
         try:
-            view = _take(layout, number, intent, avoid)
+            view = _take(layout, number, intent, avoid, use_kept=use_kept)
         except FileNotFoundError:
             if slots.highest_slot(layout) == number and not _committed_base(layout, intent):
                 raise DatasetNotFound(
@@ -152,13 +156,15 @@ def _committed_base(layout: Layout, intent: Intent | None) -> bool:
     )
 
 
-def _take(layout: Layout, number: int, intent: Intent | None, avoid: Collection[str]) -> View:
+def _take(
+    layout: Layout, number: int, intent: Intent | None, avoid: Collection[str], *, use_kept: bool
+) -> View:
     staged = {}
     if intent is not None:
         folder = layout.txn / intent.operation_id
         staged = {i.path: folder / i.staged for i in intent.install}
-    base = _open_first(staged.get(RECORDS), layout.records)
-    view = View(layout, number, base, {})
+    base = _open_first(staged.get(RECORDS), layout.records, use_kept=use_kept)
+    view = View(layout, number, base, {}, use_kept=use_kept)
     try:
         found = _list_overlays(layout, staged, intent)
         for ns, files in found.items():
@@ -167,7 +173,9 @@ def _take(layout: Layout, number: int, intent: Intent | None, avoid: Collection[
                 if f.is_single:
                     # A damaged one is an error for who reads it, not for the others.
                     with contextlib.suppress(StorageError):
-                        view.held[f.path] = _open_first(f.at, layout.dir / f.path)
+                        view.held[f.path] = _open_first(
+                            f.at, layout.dir / f.path, use_kept=use_kept
+                        )
         view.overlays = {ns: tuple(files) for ns, files in sorted(found.items()) if files}
     except BaseException:
         view.close()
@@ -175,21 +183,21 @@ def _take(layout: Layout, number: int, intent: Intent | None, avoid: Collection[
     return view
 
 
-def _open_first(first: Path | None, second: Path) -> Opened:
+def _open_first(first: Path | None, second: Path, *, use_kept: bool) -> Opened:
     if first is not None and first != second:
         with contextlib.suppress(FileNotFoundError):
-            return open_parquet(first)
-    return open_parquet(second)
+            return open_parquet(first, use_kept=use_kept)
+    return open_parquet(second, use_kept=use_kept)
 
 
 def _list_overlays(
     layout: Layout, staged: dict[str, Path], intent: Intent | None
 ) -> dict[str, list[OverlayFile]]:
-    paths = {p: layout.dir / p for p in overlay_paths(layout)}
+    paths: dict[str, str | Path] = {p: f"{layout.dir}/{p}" for p in overlay_paths(layout)}
     for gone in intent.retire if intent is not None else ():
         at = paths.get(gone.path)
         # What vanishes after it was listed is being retired right now: it counts as gone, too.
-        if at is not None and (slots.is_listed(at, gone) or not at.exists()):
+        if at is not None and (slots.is_listed(Path(at), gone) or not Path(at).exists()):
             del paths[gone.path]
     for path, at in staged.items():
         if namespace_of_path(path) is not None:
@@ -198,8 +206,13 @@ def _list_overlays(
     for path, at in sorted(paths.items()):
         ns = namespace_of_path(path)
         if ns is not None:
-            found.setdefault(ns, []).append(OverlayFile(ns, path, at))
+            found.setdefault(ns, []).append(_overlay_file(ns, path, at))
     return found
+
+
+@lru_cache(maxsize=16_384)
+def _overlay_file(namespace: str, path: str, at: str | Path) -> OverlayFile:
+    return OverlayFile(namespace, path, Path(at))
 
 
 def overlay_paths(layout: Layout) -> list[str]:
@@ -236,6 +249,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
+@lru_cache(maxsize=16_384)
 def namespace_of_path(path: str) -> str | None:
     """Return the namespace of an overlay file by its path in the dataset, or None.
 

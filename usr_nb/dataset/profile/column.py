@@ -67,6 +67,15 @@ class Tally:
             for (_, child), field in zip(self.children, values.flatten(), strict=True):
                 child.add(field)
 
+    def settle(self) -> None:
+        """Do what takes long of the result, so that several columns can do it at once."""
+        if isinstance(self.words, WordTally):
+            self.words.settle()
+        for _, child in self.children:
+            child.settle()
+        if self.lists is not None and self.lists.elements is not None:
+            self.lists.elements.settle()
+
     def result(self, like: Tally | None = None) -> Stats:
         """Return what was found; with `like` histograms have the bins of that tally."""
         numbers = self.numbers.result(like=like.numbers if like else None) if self.numbers else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ from usr_nb.filter.tree import Filter
 from usr_nb.overlay.merge import Merged
 from usr_nb.overlay.parts import META_EVENT, PartInfo
 from usr_nb.storage import columnsfile
+from usr_nb.storage.parallel import in_order
 
 Mask = npt.NDArray[np.bool_]
 Int = npt.NDArray[np.int64]
@@ -145,7 +146,14 @@ def tallies(
 
     batches = tracked(merged.batches(names), "reading", total=merged.base_rows)
     _beside(batches, add)
+    _settle(found.values())
     return found
+
+
+def _settle(found: Iterable[Tally]) -> None:
+    """Let several columns work out their results at once."""
+    for _ in in_order(Tally.settle, found):
+        pass
 
 
 def _beside(batches: Iterator[pa.RecordBatch], add: Any) -> None:
@@ -230,6 +238,7 @@ class _Pass:
             reach.kept += 0 if keep is None else int((there & keep).sum())
 
     def result(self, name: str, infos: Columns) -> Profile:
+        _settle([*self.all.values(), *(self.kept or {}).values()])
         all_sequences, kept_sequences = None, None
         if self.sequences is not None:
             all_sequences, kept_sequences = self.sequences.results(

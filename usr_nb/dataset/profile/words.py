@@ -13,6 +13,8 @@ from usr_nb.dataset.profile.hashes import Hasher, Hashes, repeated
 from usr_nb.dataset.profile.model import Words
 
 Counts = npt.NDArray[np.int64]
+#: Values, how often each stands, and their hashes where these are known.
+_Some = tuple[pa.Array, Counts, Hashes | None]
 
 EXACT_DISTINCT: Final = 1_000_000
 TOP: Final = 20
@@ -36,9 +38,11 @@ class WordTally:
 
     def __init__(self, *, counting: bool) -> None:
         self.counting = counting
-        self.exact: pa.Array | None = pa.array([], pa.string())
+        #: Each value once, how often it stands, and its hash once that was asked for.
+        self.exact: pa.ChunkedArray | None = pa.chunked_array([], pa.string())
         self.counts: Counts = np.zeros(0, np.int64)
-        self._pending: list[tuple[pa.Array, Counts]] = []
+        self._hashes: Hashes | None = None
+        self._pending: list[_Some] = []
         self._pending_rows = 0
         self._varied = False
         self._hash: Hasher | None = None
@@ -49,56 +53,75 @@ class WordTally:
         if values.null_count:
             values = values.drop_null()
         if self.exact is None:
-            self._sketch(values)
+            self._sketch(self._hashed(values))
             return
+        hashes = None
         if self._varied:
-            found, counts = values, np.ones(len(values), np.int64)
+            # Hashed at once, beside the reading, rather than all in the end.
+            found, counts, hashes = values, np.ones(len(values), np.int64), self._hashed(values)
         else:
             pairs = pc.value_counts(values)
             found, counts = pairs.field("values"), pairs.field("counts").to_numpy()
             # Where hardly a value comes twice in a batch, all batches are counted together.
             self._varied = 2 * len(found) > len(values) > _FEW
-        self._pending.append((found, counts))
+        self._pending.append((found, counts, hashes))
         self._pending_rows += len(found)
         if self._pending_rows > max(len(self.exact), _AT_ONCE):
             self._fold()
 
     def _fold(self) -> None:
         assert self.exact is not None  # noqa: S101 - only called while exact
-        values = pa.concat_arrays([self.exact, *(u for u, _ in self._pending)])
-        counts = np.concatenate([self.counts, *(c for _, c in self._pending)])
+        if not self._pending:
+            return
+        texts = [*self.exact.chunks, *(v for v, _, _ in self._pending)]
+        values = pa.chunked_array(texts, pa.string())
+        counts = np.concatenate([self.counts, *(c for _, c, _ in self._pending)])
+        if len(values) <= _FEW:
+            several, self.counts = _counted(values.combine_chunks(), counts)
+            self.exact, self._hashes = pa.chunked_array([several], pa.string()), None
+            self._pending, self._pending_rows = [], 0
+            return
+        known = [(self.exact, self._hashes), *((v, h) for v, _, h in self._pending)]
+        hashes = np.concatenate([self._hashed(v) if h is None else h for v, h in known])
         self._pending, self._pending_rows = [], 0
-        if len(values) > _FEW:
+        again = repeated(hashes)
+        if again.any():
             # Most hashes stand once, and so do their texts; only the others are compared.
-            again = repeated(self._hashed(values))
             once = values.filter(pa.array(~again))
-            several, sums = _counted(values.filter(pa.array(again)), counts[again])
-            self.exact = pa.concat_arrays([once, several])
-            self.counts = np.concatenate([counts[~again], sums])
-        else:
-            self.exact, self.counts = _counted(values, counts)
-        if len(self.exact) > EXACT_DISTINCT:
-            self._sketch(self.exact)
+            several, sums = _counted(values.filter(pa.array(again)).combine_chunks(), counts[again])
+            values = pa.chunked_array([*once.chunks, several], pa.string())
+            counts = np.concatenate([counts[~again], sums])
+            hashes = np.concatenate([hashes[~again], self._hashed(several)])
+        self.exact, self.counts, self._hashes = values, counts, hashes
+        if len(values) > EXACT_DISTINCT:
+            self._sketch(hashes)
             self.exact, self.counts = None, np.zeros(0, np.int64)
+            self._hashes = None
 
-    def _hashed(self, values: pa.Array) -> Hashes:
+    def _hashed(self, values: pa.Array | pa.ChunkedArray) -> Hashes:
+        if len(values) == 0:
+            return np.zeros(0, np.uint64)
         self._hash = self._hash or Hasher()
         return self._hash(values)
 
-    def _sketch(self, values: pa.Array) -> None:
-        both = np.unique(np.concatenate([self.smallest, self._hashed(values)]))
+    def _sketch(self, hashes: Hashes) -> None:
+        both = np.unique(np.concatenate([self.smallest, hashes]))
         self.smallest = both[:_SKETCH]
+
+    def settle(self) -> None:
+        """Do what is left to do before the result; may be called in a thread."""
+        if self.exact is not None:
+            self._fold()
 
     def result(self) -> Words:
         """Return what was found."""
-        if self.exact is not None:
-            self._fold()
+        self.settle()
         if self.exact is not None:
             return Words(len(self.exact), distinct_exact=True, top=self._top(self.exact))
         share = float(self.smallest[-1]) / 2.0**64
         return Words(round((len(self.smallest) - 1) / share), distinct_exact=False)
 
-    def _top(self, values: pa.Array) -> tuple[tuple[str, int], ...]:
+    def _top(self, values: pa.ChunkedArray) -> tuple[tuple[str, int], ...]:
         if not self.counting or len(values) == 0 or int(self.counts.max()) == 1:
             return ()
         table = pa.table({"value": values, "n": self.counts})
