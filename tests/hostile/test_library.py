@@ -29,7 +29,7 @@ KIND: dict[str, str | None] = {
     "match": "COLUMN", "names": "COLUMN", "id": "IDS", "ids": "IDS", "pattern": "PATTERN",
     "path": "PATH",
     "column": "COLUMN", "per": "COLUMN", "always": "IDS", "motif": "PATTERN", "text": "FILTER",
-    "where": None, "touching": "FREE",
+    "where": None, "rename": None, "touching": "FREE",
     **dict.fromkeys(("since", "until", "direction", "prefer", "verify"), "WORD"), "remote": "HOST",
     "out": "OUT", "action": "WORD", "spec": "SPEC",
     **dict.fromkeys(("fmt", "on_conflict", "key", "backend", "aggregate", "mode", "registry_mode",
@@ -53,7 +53,7 @@ KIND_HERE: dict[tuple[str, str], str | None] = {
     ("history", "action"): "FREE",
     ("dedupe", "keep"): "WORD", ("register_namespace", "columns"): "SPEC", ("import_report",
                                                                             "source"): "PATH",
-    ("plan_attach", "source"): "PATH", ("plan_attach", "rename"): None,
+    ("plan_attach", "source"): "PATH",
     ("plan_attach", "types"): None, ("set_column", "name"): "COLUMN",
     ("set_column", "format"): "WORD", ("plan_attach", "name"): "FREE",
     ("attach", "path"): "PATH", ("init_root", "root"): "ROOT",
@@ -75,7 +75,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "add_demo_cols": {"x_dim": 2},
     "plan_attach": {"source": "{folder}/more.csv"}, "plan_states": {"rows": "{states}"},
     "plan_undo": {"receipt": "{receipt}"}, "save_selection": {"selection": "{selection}"},
-    "set_column": {"name": "evo2__score"},
+    "set_column": {"name": "evo2__score"}, "outcome": {"token": "0123456789abcdef"},
     "convert": {"dataset": "lab/old", "paths": ["{folder}/old.pt"]},
 }  # fmt: skip
 #: Given wherever a parameter of that name must be there.
