@@ -76,6 +76,22 @@ def test_ATT_1_range_by_range_is_as_all_at_once(dataset, tmp_path_factory, data)
     assert not list((dataset.records_path.parent / "_txn").glob(".tmp-*"))
 
 
+@pytest.mark.parametrize("twice", [IDS[0], STRANGE[0]])
+def test_ATT_3_an_id_that_comes_again_in_a_later_run_is_refused(
+    dataset, tmp_path, monkeypatch, twice
+):
+    """The first and the last row, far from one another, are of one id."""
+    monkeypatch.setattr(ranges, "RUN_ROWS", 11)
+    monkeypatch.setattr("usr_nb.readers.parquet._fitting_rows", lambda *_: 4)
+    path = tmp_path / "in.parquet"
+    ids = [twice, *IDS[1:], twice]
+    pq.write_table(pa.table({"id": ids, "x": np.arange(len(ids)) / 7}), path, row_group_size=7)
+    ours = attached(dataset, path, monkeypatch, long_rows=0, allow=True)
+    plain = attached(dataset, path, monkeypatch, long_rows=1 << 40, allow=True)
+    assert ours == plain
+    assert issubclass(ours[0], SequencesError)
+
+
 def test_ATT_1_a_long_input_is_not_held_as_a_whole(dataset, tmp_path, monkeypatch):
     table = pa.table({"id": IDS, "x": np.arange(N) / 7})
     pq.write_table(table, tmp_path / "in.parquet")

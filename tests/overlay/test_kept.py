@@ -102,6 +102,15 @@ def test_ATT_1_lists_in_another_order_are_what_arrow_makes_of_them(cells, data):
         assert attach._taken(chunked, at).to_pylist() == values.take(pa.array(at)).to_pylist()
 
 
+@pytest.mark.parametrize(
+    "cells", [[[1, 2], [3], [4, 5]], [[1], [2, 3], [4]], [[1, 2], [], [3, 4], [5, 6]]]
+)
+def test_ATT_1_lists_of_nearly_one_length_do_not_move_as_blocks(cells):
+    values = pa.array(cells, pa.list_(pa.int64()))
+    at = np.arange(len(cells))[::-1].copy()
+    assert ranges.picked(values, at).to_pylist() == cells[::-1]
+
+
 @given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=5))
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_IMP_4_an_append_carries_the_ids_on(tmp_path_factory, sizes):
