@@ -431,9 +431,9 @@ def test_VAL_a_file_that_hangs_its_reader_is_never_opened_here(ds, where, monkey
     opened: list[str] = []
     real = view.open_parquet
 
-    def watched(path: Path):
+    def watched(path: Path, **how):
         opened.append(path.name)
-        return real(path)
+        return real(path, **how)
 
     def never(self: probe.Prober, path: Path) -> probe.Probed:
         return probe.Probed(path, "hung", "reading it takes longer than 5 s", "Restore it.")
@@ -452,7 +452,7 @@ def test_VAL_a_base_that_hangs_its_reader_is_never_opened_here(ds, monkeypatch) 
     def never(self: probe.Prober, path: Path) -> probe.Probed:
         return probe.Probed(path, "crashed", "reading it ends the process (SIGSEGV)", "Restore it.")
 
-    def refuse(path: Path):
+    def refuse(path: Path, **_):
         raise AssertionError(path)
 
     monkeypatch.setattr(probe.Prober, "probe", never)
