@@ -121,6 +121,20 @@ def test_OVL_6_every_way_of_reading_gives_what_the_plain_way_gives(data, draw) -
                 ]
 
 
+def test_OVL_6_a_part_read_along_with_a_key_in_between_that_no_record_has(tmp_path) -> None:
+    """As many rows of the part as of the base, and yet not one for each."""
+    ids = [base_table(WORDS[:3]).column("id")[i].as_py() for i in range(3)]
+    cells = [(ids[0], {"m__n": 1}), ("f" * 40, {"m__n": 2}), (ids[2], {"m__n": 3})]
+    part = Part(part_name(NOON, 1), "id", NOON, ["m__n"], cells)
+    folder, _ = build(tmp_path, WORDS[:3], [part], {"m__n": [7, 8, 9]})
+    with (
+        ways(few=0, stream=1, cache=tmp_path / "cache"),
+        open_view(Layout(folder)) as view,
+    ):
+        merged = Merged(view, load_registry(tmp_path), use_caches=True)
+        assert merged.table(["m__n"]).column(0).to_pylist() == [1, 8, 3]
+
+
 # Look-ups of ids -------------------------------------------------------------------------------
 
 
