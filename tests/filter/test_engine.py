@@ -72,6 +72,7 @@ def test_null_nan_and_outside_are_three_things():
     assert one(pa.float64(), values, X < 5) == [True, False, False, False, False]
     assert one(pa.float64(), values, ~(X < 5)) == [False, True, True, True, True]
     assert one(pa.float64(), values, X.outside(0, 5)) == [False, True, False, False, True]
+    assert one(pa.int8(), [1, 9, None], X.outside(0, 5)) == [False, True, False]
     assert one(pa.float64(), values, X.is_nan()) == [False, False, True, False, False]
     assert one(pa.float64(), values, X.is_null()) == [False, False, False, True, False]
     assert one(pa.float64(), values, X.not_null()) == [True, True, True, False, True]

@@ -190,8 +190,6 @@ def _duckdb_rows(path: Path) -> Rows:
 
     from_path = open_rows(path)  # The same checks, and the same errors, as the other backend.
     schema = from_path.schema
-    if len({n.casefold() for n in schema.names}) < len(schema.names):
-        return from_path  # Names differ in case only, which SQL cannot tell apart.
     # Square brackets keep a path from being read as a pattern.
     literal = re.sub(r"([*?\[])", r"[\1]", str(path))
     try:
@@ -200,7 +198,9 @@ def _duckdb_rows(path: Path) -> Rows:
             relation = con.read_parquet([literal], hive_partitioning=False)
             table = relation.to_arrow_table().select(schema.names).cast(schema)
     except (duckdb.Error, pa.ArrowException, KeyError):
-        return from_path  # What DuckDB cannot hold is read, or refused, as without it.
+        # What DuckDB cannot hold is read, or refused, as without it. Of names that differ in case
+        # only it renames one, and then a name is missing.
+        return from_path
     return replace(from_path, batches=lambda: iter(table.to_batches()))
 
 
