@@ -29,6 +29,7 @@ from usr_nb import Dataset, ValidationError
 from usr_nb.contract.essentials import ARROW_SCHEMA
 from usr_nb.dataset.checks import base as base_checks
 from usr_nb.dataset.validate import Report
+from usr_nb.overlay.base import Base
 from usr_nb.storage import probe, view
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -518,7 +519,7 @@ def sha1(text: str) -> str:
 
 def test_VAL_many_batches_count_as_one(root, monkeypatch):
     """Row numbers, counts and repeats go over all of the base, however it is cut to be checked."""
-    monkeypatch.setattr("usr_nb.overlay.base.BATCH_ROWS", 3)
+    monkeypatch.setitem(Base.base_worked.__kwdefaults__, "batch_rows", 3)
     ds = Dataset.open(root, "many")
     ds.init()
     ds.add_sequences(["ACGT" + "ACGT"[i % 4] * (i + 1) for i in range(11)], bio_type="dna",
