@@ -68,8 +68,9 @@ def test_looking_at_records_starts_fast(root: Path):
     looks = [["head", "demo"], ["grep", "demo", "--pattern", "TTGACA"],
              ["get", "demo", "--id", "93664019"], ["info", "demo"]]  # fmt: skip
     found = ratios(*([*argv, "--root", str(root)] for argv in looks))
-    # About 2.3; the verbs of Dataset load what they need when called, pandas would add 1.5.
-    assert max(found) <= 2.8, found
+    # About 2.3, on a busy machine 2.5; the verbs of Dataset load what they need when called,
+    # pandas would add 1.5.
+    assert max(found) <= 3.0, found
 
 
 @pytest.mark.parametrize(
